@@ -1,0 +1,1 @@
+"""imtkit: runbooks, incident log, checklists and records for incident management teams."""

@@ -1,0 +1,207 @@
+"""What an incident is: the parts that its entries are folded into (``model.fold``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from imtkit.model.checklist import Checklist
+from imtkit.model.entries import Entry
+
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One code cell of a run. ``status`` is one of lifecycle.STEP_STATUSES, or 'running'."""
+
+    id: str
+    status: str
+    title: str = ""
+    index: int | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: str = ""
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a runbook, or one sitting of a person at a notebook (``by_hand``)."""
+
+    id: str
+    runbook: str
+    status: str
+    actor: str
+    started_at: datetime
+    title: str = ""
+    by_hand: bool = False
+    parameters: Fields = field(default_factory=dict)
+    output_path: str = ""
+    runbook_sha256: str = ""
+    finished_at: datetime | None = None
+    error: str = ""
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def elapsed(self) -> timedelta | None:
+        """How long it took; None while it runs."""
+        return self.finished_at - self.started_at if self.finished_at else None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided, by whom, why, and what else was considered."""
+
+    n: int
+    text: str
+    reason: str
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A kept file: ``path`` is relative to the incident's folder, ``sha256`` is of its bytes."""
+
+    n: int
+    title: str
+    path: str
+    sha256: str
+    media_type: str
+    size: int
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something a named person was asked to do."""
+
+    id: str
+    text: str
+    assignee: str
+    asked_by: str
+    asked_at: datetime
+    due_at: datetime | None = None
+    done_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A message to the outside. ``state``: requested, published, failed or withheld."""
+
+    id: str
+    page: str
+    status: str
+    body: str
+    state: str
+    actor: str
+    at: datetime
+    title: str = ""
+    remote_id: str = ""
+    url: str = ""
+    error: str = ""
+    components: Fields = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert of a monitoring system, by its fingerprint. ``status``: firing or resolved."""
+
+    fingerprint: str
+    name: str
+    status: str
+    source: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    labels: Fields = field(default_factory=dict)
+    annotations: Fields = field(default_factory=dict)
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What the log says of one incident. All times are aware UTC."""
+
+    id: str
+    title: str = ""
+    severity: str = ""
+    status: str = ""
+    mode: str = "live"
+    category: str = ""
+    summary: str = ""
+    services: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    owner: str = ""
+    opened_by: str = ""
+    opened_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+    mitigated_at: datetime | None = None
+    resolved_at: datetime | None = None
+    closed_at: datetime | None = None
+    reviewed_at: datetime | None = None
+    reopened: int = 0
+    roles: Mapping[str, str] = field(default_factory=dict)
+    fields: Fields = field(default_factory=dict)
+    measures: Mapping[str, float] = field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    checklists: tuple[Checklist, ...] = ()
+    runs: tuple[Run, ...] = ()
+    updates: tuple[Update, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    superseded: frozenset[int] = frozenset()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether service is restored."""
+        return self.status in ("resolved", "closed", "reviewed")
+
+    @property
+    def head(self) -> str:
+        """The hash of the newest entry; empty when there is none."""
+        return self.entries[-1].hash if self.entries else ""
+
+    def checklist(self, name: str) -> Checklist | None:
+        """The checklist of this name, if one was shown."""
+        return next((one for one in self.checklists if one.name == name), None)
+
+    def run(self, run_id: str) -> Run | None:
+        """The run of this id, if it is known."""
+        return next((one for one in self.runs if one.id == run_id), None)
+
+    def value(self, name: str) -> Any:
+        """A field by the name people use: an attribute such as 'severity', or a set field."""
+        if name in FIELD_NAMES:
+            return getattr(self, name)
+        return self.fields.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One row of a list of incidents: what lists, search and metrics need."""
+
+    id: str
+    title: str
+    severity: str
+    status: str
+    mode: str
+    category: str
+    owner: str
+    services: tuple[str, ...]
+    tags: tuple[str, ...]
+    opened_at: datetime | None
+    acknowledged_at: datetime | None
+    mitigated_at: datetime | None
+    resolved_at: datetime | None
+    closed_at: datetime | None
+    reopened: int
+
+
+FIELD_NAMES = ("title", "severity", "category", "summary", "services", "tags", "owner")
+"""The fields that ``field.set`` writes to attributes; others go to ``Incident.fields``."""

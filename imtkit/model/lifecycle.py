@@ -1,0 +1,139 @@
+"""The lifecycle of an incident: which state follows which, and what is owed before.
+
+Detection and logging (open); categorisation, prioritisation and somebody in charge
+(acknowledged); containment (mitigated); restoration, verified (resolved); closure (closed);
+review (reviewed). Reopening leads back, and is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from imtkit.errors import MissingFieldsError, NotFoundError, StateError
+from imtkit.model.entries import Draft
+from imtkit.model.incident import Incident
+
+MODES = ("live", "drill", "test", "retrospective")
+CATEGORIES = ("major", "security", "complex", "low-impact")
+STEP_STATUSES = (
+    "completed",
+    "failed",
+    "timed-out",
+    "kernel-died",
+    "cancelled",
+    "waiting",
+    "not-run",
+)
+
+TRANSITIONS: Mapping[str, Mapping[str, str]] = {
+    # verb -> {state it may start from: state it leads to}
+    "acknowledge": {"open": "acknowledged"},
+    "mitigate": {"open": "mitigated", "acknowledged": "mitigated"},
+    "resolve": {"open": "resolved", "acknowledged": "resolved", "mitigated": "resolved"},
+    "close": {"resolved": "closed"},
+    "review": {"closed": "reviewed"},
+    "reopen": {
+        "mitigated": "acknowledged",
+        "resolved": "acknowledged",
+        "closed": "acknowledged",
+        "reviewed": "acknowledged",
+    },
+}
+"""Reopening an incident that nobody had acknowledged leads to 'open' instead."""
+
+_ENTRY_TYPES: Mapping[str, str] = {
+    "acknowledge": "incident.acknowledged",
+    "mitigate": "incident.mitigated",
+    "resolve": "incident.resolved",
+    "close": "incident.closed",
+    "review": "incident.reviewed",
+    "reopen": "incident.reopened",
+}
+STATUSES = ("open", "acknowledged", "mitigated", "resolved", "closed", "reviewed")
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What must be there before a state is entered: fields by name, and finished checklists."""
+
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    checklists_before: str = "closed"
+
+    def missing(self, incident: Incident, state: str) -> tuple[str, ...]:
+        """Names of the fields still empty, then of the required checklists still open."""
+        fields = tuple(
+            name for name in self.fields.get(state, ()) if incident.value(name) in (None, "", ())
+        )
+        if state != self.checklists_before:
+            return fields
+        lists = tuple(
+            f"checklist {one.name}"
+            for one in incident.checklists
+            if one.is_required and one.open_items
+        )
+        return fields + lists
+
+
+def move(incident: Incident, verb: str, owed: Owed, draft: Draft) -> Draft:
+    """The entry that moves the incident on; the caller's draft lends actor, data and time.
+
+    StateError when the state does not allow it, MissingFieldsError (its ``missing`` names
+    them) when something is owed first.
+    """
+    if verb not in TRANSITIONS:
+        raise NotFoundError.of("State change", verb, TRANSITIONS)
+    if not incident.status:
+        raise StateError(f"{incident.id} was never opened.")
+    target = TRANSITIONS[verb].get(incident.status)
+    if target is None:
+        raise StateError(
+            f"{incident.id} is {incident.status}; it cannot be {_ENTRY_TYPES[verb].split('.')[1]}.",
+            hint=_next_steps(incident.status),
+        )
+    missing = () if verb == "reopen" else owed.missing(incident, target)
+    if missing:
+        raise MissingFieldsError(
+            f"{incident.id} cannot be {target} yet. Still owed: {', '.join(missing)}.",
+            missing=missing,
+            hint=_how_to_give(incident.id, missing),
+        )
+    return Draft(
+        _ENTRY_TYPES[verb],
+        draft.data,
+        actor=draft.actor,
+        source=draft.source,
+        visibility=draft.visibility,
+        occurred_at=draft.occurred_at,
+        zone=draft.zone,
+        key=draft.key,
+    )
+
+
+def _next_steps(status: str) -> str:
+    verbs = [verb for verb, table in TRANSITIONS.items() if status in table]
+    return f"From '{status}' one can: {', '.join(verbs)}." if verbs else ""
+
+
+def _how_to_give(incident_id: str, missing: tuple[str, ...]) -> str:
+    fields = [name for name in missing if not name.startswith("checklist ")]
+    if not fields:
+        return "Tick what is left in the notebook, or with 'imt incident show'."
+    values = " ".join(f"{name}=…" for name in fields)
+    return f"Give it: imt incident set {incident_id} {values}"
+
+
+def fields_as_drafts(values: Mapping[str, Any], draft: Draft) -> list[Draft]:
+    """One ``field.set`` entry for each field, in the order given."""
+    return [
+        Draft(
+            "field.set",
+            {"name": name, "value": list(value) if isinstance(value, tuple) else value},
+            actor=draft.actor,
+            source=draft.source,
+            occurred_at=draft.occurred_at,
+            zone=draft.zone,
+        )
+        for name, value in values.items()
+    ]
