@@ -106,7 +106,7 @@ class MissingFieldsError(StateError):
 
 
 class AuthorityError(ImtkitError):
-    """This actor may not do that."""
+    """The actor may not do that."""
 
     exit_code = 6
 

@@ -16,7 +16,6 @@ from imtkit.model import checklist as checklists
 from imtkit.model.checklist import Checklist
 from imtkit.model.entries import Entry, superseded, utc_from_text
 from imtkit.model.incident import (
-    FIELD_NAMES,
     Alert,
     Decision,
     Evidence,
@@ -29,8 +28,6 @@ from imtkit.model.incident import (
 )
 
 Apply = Callable[[Incident, Entry], Incident]
-
-_TEXT_FIELDS = frozenset(FIELD_NAMES) - {"services", "tags"}
 
 
 def fold(incident_id: str, entries: Iterable[Entry]) -> Incident:
@@ -142,11 +139,18 @@ def _severity(incident: Incident, entry: Entry) -> Incident:
 
 def _field(incident: Incident, entry: Entry) -> Incident:
     name, value = _text(entry, "name"), entry.data.get("value")
-    if name in ("services", "tags"):
-        return replace(incident, **{name: _texts(entry, "value")})
-    if name in _TEXT_FIELDS:
-        return replace(incident, **{name: str(value)})
-    return replace(incident, fields={**incident.fields, name: value}) if name else incident
+    texts = _texts(entry, "value")
+    match name:
+        case "services":
+            return replace(incident, services=texts)
+        case "tags":
+            return replace(incident, tags=texts)
+        case "title" | "severity" | "category" | "summary" | "owner":
+            attribute: Mapping[str, Any] = {name: str(value)}
+            return replace(incident, **attribute)
+        case "":
+            return incident
+    return replace(incident, fields={**incident.fields, name: value})
 
 
 def _role(incident: Incident, entry: Entry) -> Incident:

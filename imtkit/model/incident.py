@@ -175,7 +175,7 @@ class Incident:
         """The run of this id, if it is known."""
         return next((one for one in self.runs if one.id == run_id), None)
 
-    def value(self, name: str) -> Any:
+    def value(self, name: str) -> object:
         """A field by the name people use: an attribute such as 'severity', or a set field."""
         if name in FIELD_NAMES:
             return getattr(self, name)

@@ -1,0 +1,390 @@
+"""imt.toml and the environment -> Settings; the only reader of both.
+
+A workspace is the folder that holds ``imt.toml``. The environment wins over the file.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Required
+
+from typing_extensions import TypedDict
+
+from imtkit.errors import (
+    ConfigError,
+    IdentityError,
+    InputError,
+    NotFoundError,
+    WorkspaceError,
+    suggestion,
+)
+from imtkit.model.lifecycle import STATUSES, Owed
+from imtkit.model.severity import Severities, Severity, threshold_from_text
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+FILE = "imt.toml"
+ENVIRONMENT: Mapping[str, str] = {
+    "IMT_WORKSPACE": "The workspace folder; else the nearest one upwards that holds imt.toml.",
+    "IMT_STORE_URL": "The log's database; wins over [store] url.",
+    "IMT_USER": "Who is acting, where no Jupyter server says so.",
+    "IMT_INCIDENT": "The incident that imt.join() finds when nothing nearer names one.",
+    "IMT_RUN": "Set by imtkit in a run's kernel: the run that its steps belong to.",
+    "IMT_SOURCE": "Set by imtkit in a run's kernel: what started the run (cli, alert, lab).",
+}
+
+
+_STRICT = {"extra": "forbid", "strict": True}
+
+
+class _Workspace(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # how pydantic configures a TypedDict
+    name: str
+
+
+class _Store(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    url: str
+
+
+class _Level(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    title: str
+    when: dict[str, str]
+
+
+class _Severity(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    default: str
+    levels: dict[str, _Level]
+
+
+class _Lifecycle(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    require: dict[str, list[str]]
+
+
+class _Service(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    owner: str
+    tags: list[str]
+
+
+class _Page(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    url: Required[str]
+    token: str
+    title: str
+    components: dict[str, str]
+
+
+class _Document(TypedDict, total=False):
+    """imt.toml, as written."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    workspace: _Workspace
+    store: _Store
+    severity: _Severity
+    lifecycle: _Lifecycle
+    services: dict[str, _Service]
+    status_pages: dict[str, _Page]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of the catalogue: who owns it and how its incidents are tagged."""
+
+    name: str
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PageSettings:
+    """A status page: its address, the reference of its token, component ids by service."""
+
+    name: str
+    url: str
+    token: str = ""
+    title: str = ""
+    components: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the workspace says. Paths are absolute."""
+
+    root: Path
+    name: str
+    store_url: str
+    severities: Severities
+    owed: Owed
+    services: Mapping[str, Service]
+    status_pages: Mapping[str, PageSettings]
+
+    @property
+    def outputs(self) -> Path:
+        """What runs leave behind."""
+        return self.root / "outputs"
+
+    @property
+    def runbook_folders(self) -> tuple[Path, ...]:
+        """Where runbooks are looked for: the workspace's own first, then those that ship."""
+        return (self.root / "runbooks", shipped("runbooks"))
+
+
+def shipped(kind: str) -> Path:
+    """The folder of what travels with imtkit: ``runbooks`` or ``templates``."""
+    package = Path(__file__).resolve().parent
+    installed = package / "_shipped" / kind
+    return installed if installed.is_dir() else package.parent / kind
+
+
+def find_workspace(start: Path | None = None) -> Path:
+    """The workspace that ``start`` (else the working directory) lies in.
+
+    ``IMT_WORKSPACE`` wins. WorkspaceError when there is none.
+    """
+    named = os.environ.get("IMT_WORKSPACE", "")
+    if named:
+        root = Path(named).expanduser().resolve()
+        if not (root / FILE).is_file():
+            raise WorkspaceError(
+                f"IMT_WORKSPACE names {root}, which has no {FILE}.",
+                hint=f"Make it one with: imt init {root}",
+            )
+        return root
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise WorkspaceError(
+        f"There is no workspace in {here} or above it.",
+        hint="Make this folder one with: imt init .",
+    )
+
+
+def load_settings(root: Path) -> Settings:
+    """The settings of a workspace; ConfigError names file, place and what is expected."""
+    path = root / FILE
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WorkspaceError(
+            f"{root} has no {FILE}.", hint=f"Make it a workspace with: imt init {root}"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    defaults = tomllib.loads((shipped("templates") / FILE).read_text(encoding="utf-8"))
+    document = _checked(path, raw)
+    merged = {**defaults, **document}
+    merged["severity"] = {**defaults["severity"], **document.get("severity", {})}
+    merged["lifecycle"] = {**defaults["lifecycle"], **document.get("lifecycle", {})}
+    return _settings(root, merged, path)
+
+
+def _settings(root: Path, document: Mapping[str, Any], path: Path) -> Settings:
+    severities = _severities(document["severity"], path)
+    require = document["lifecycle"].get("require", {})
+    for state in require:
+        if state not in STATUSES:
+            raise ConfigError(
+                f"{path}: [lifecycle.require] names the state '{state}', which does not exist.",
+                hint=suggestion(state, STATUSES),
+            )
+    return Settings(
+        root=root,
+        name=document["workspace"].get("name", root.name),
+        store_url=_store_url(root, document["store"].get("url", "")),
+        severities=severities,
+        owed=Owed({state: tuple(names) for state, names in require.items()}),
+        services={
+            name: Service(name, table.get("owner", ""), tuple(table.get("tags", ())))
+            for name, table in document.get("services", {}).items()
+        },
+        status_pages={
+            name: PageSettings(name, **table)
+            for name, table in document.get("status_pages", {}).items()
+        },
+    )
+
+
+def _severities(table: Mapping[str, Any], path: Path) -> Severities:
+    levels = tuple(
+        Severity(
+            name,
+            rank,
+            level.get("title", ""),
+            tuple(threshold_from_text(m, text) for m, text in level.get("when", {}).items()),
+        )
+        for rank, (name, level) in enumerate(table["levels"].items(), start=1)
+    )
+    names = [level.name for level in levels]
+    default = table.get("default", names[-1])
+    if default not in names:
+        raise ConfigError(
+            f"{path}: the default severity '{default}' is not one of [severity.levels].",
+            hint=suggestion(default, names),
+        )
+    return Severities(levels, default)
+
+
+def _store_url(root: Path, url: str) -> str:
+    chosen = os.environ.get("IMT_STORE_URL") or url or "sqlite:///outputs/imt.db"
+    scheme, separator, rest = chosen.partition(":///")
+    if scheme == "sqlite" and separator and rest and not rest.startswith((":memory:", "/")):
+        return f"sqlite:///{root / rest}"
+    return chosen
+
+
+def _checked(path: Path, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The document as written, once every key and type in it is known to be right."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return dict(TypeAdapter(_Document).validate_python(raw))
+    except ValidationError as error:
+        raise _config_error(path, error) from error
+
+
+def _config_error(path: Path, error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        name = str(first["loc"][-1])
+        top = len(first["loc"]) == 1
+        hint = suggestion(name, _Document.__annotations__) if top else "Mend its name or remove it."
+        return ConfigError(f"{path}: '{place}' is not a setting imtkit knows.", hint=hint)
+    return ConfigError(f"{path}: '{place}' is wrong: {first['msg'].lower()}.")
+
+
+def resolve_secret(reference: str) -> str:
+    """What ``secret://env/NAME`` or ``secret://file/PATH`` stands for; other text is refused.
+
+    The value is for immediate use: it must reach no log, error or notebook.
+    """
+    if not reference:
+        return ""
+    kind, _, name = reference.removeprefix("secret://").partition("/")
+    if not reference.startswith("secret://") or not name:
+        raise ConfigError(
+            "A secret stands in the configuration itself.",
+            hint="Refer to it: secret://env/NAME or secret://file/path.",
+        )
+    if kind == "env":
+        value = os.environ.get(name, "")
+        if not value:
+            raise ConfigError(f"The environment variable {name} is not set.")
+        return value
+    if kind == "file":
+        path = Path(name if name.startswith("~") else f"/{name}").expanduser()
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(
+                f"The secret file {path} cannot be read: {error.strerror}."
+            ) from error
+    raise ConfigError(
+        f"Secrets of kind '{kind}' are not known.", hint=suggestion(kind, ("env", "file"))
+    )
+
+
+def named_incident() -> str:
+    """The incident that the environment names; empty when it names none."""
+    return os.environ.get("IMT_INCIDENT", "")
+
+
+def current_run() -> str:
+    """The run that this process is the kernel of; empty in a sitting by hand."""
+    return os.environ.get("IMT_RUN", "")
+
+
+def current_source(default: str) -> str:
+    """What started the run that this process belongs to, else ``default``."""
+    return os.environ.get("IMT_SOURCE", default)
+
+
+def known_person() -> str:
+    """Who is acting, from JupyterHub, the environment, an earlier answer or git; else empty.
+
+    Names that Jupyter makes up for nobody ("Anonymous …") are nobody's.
+    """
+    candidates = (
+        os.environ.get("IMT_USER", ""),
+        os.environ.get("JUPYTERHUB_USER", ""),
+        _remembered(),
+        _git_name(),
+    )
+    return next((name.strip() for name in candidates if is_somebody(name)), "")
+
+
+def person() -> str:
+    """Who is acting; IdentityError says how to say it when nobody knows."""
+    name = known_person()
+    if not name:
+        raise IdentityError(
+            "Nobody knows who is acting.",
+            hint="Say who you are: set IMT_USER, or git config --global user.name 'Your Name'.",
+        )
+    return name
+
+
+def is_somebody(name: str) -> bool:
+    """Whether this is a person's name, and not what stands for nobody."""
+    plain = name.strip().lower()
+    return bool(plain) and not plain.startswith("anonymous") and plain.isprintable()
+
+
+def remember_person(name: str) -> str:
+    """Keep a name that was asked for, for this user of this machine; returns it trimmed."""
+    plain = name.strip()
+    if not is_somebody(plain) or len(plain) > 100:
+        raise InputError(
+            f"{name!r} is nobody's name.", hint="Give the name colleagues know you by."
+        )
+    path = _remembered_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(plain + "\n", encoding="utf-8")
+    return plain
+
+
+def _remembered_path() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser() / "imtkit" / "name"
+
+
+def _remembered() -> str:
+    try:
+        return _remembered_path().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _git_name() -> str:
+    try:
+        done = subprocess.run(
+            ["git", "config", "--get", "user.name"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout
+
+
+def page_settings(settings: Settings, name: str) -> PageSettings:
+    """The status page of this name; NotFoundError names the nearest."""
+    try:
+        return settings.status_pages[name]
+    except KeyError:
+        raise NotFoundError.of("Status page", name, settings.status_pages) from None
