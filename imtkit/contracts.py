@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from imtkit.model.entries import Draft, Entry
@@ -20,6 +20,14 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """The time now, aware UTC."""
         ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """The time now, aware UTC."""
+        return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)

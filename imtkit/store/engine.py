@@ -1,0 +1,206 @@
+"""The two databases: how each is opened, takes turns at writing, and words its faults."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.pool import StaticPool
+
+from imtkit.errors import StoreBusyError, StoreError
+
+_WRITE_LOCK = 0x696D74
+"""PostgreSQL advisory lock that makes one writer of many; any constant no one else uses."""
+
+
+class SqliteEngine:
+    """SQLite in WAL mode, every commit on disk (``synchronous=FULL``) before it returns."""
+
+    is_sqlite = True
+
+    def __init__(self, url: str) -> None:
+        address = sa.engine.make_url(url)
+        self.wait_seconds = float(str(address.query.get("timeout", "20")))
+        address = address.difference_update_query(["timeout"])
+        self.name = address.database or ":memory:"
+        self.is_memory = self.name == ":memory:"
+        if not self.is_memory:
+            _make_folder(Path(self.name).parent)
+        # A writer asks for its turn itself: SQLite's own waiting doubles its naps and starves.
+        self._writer = self._open(address, busy_seconds=0)
+        self._reader = self._writer if self.is_memory else self._open(address, busy_seconds=10)
+
+    def _open(self, address: sa.URL, *, busy_seconds: float) -> sa.Engine:
+        options: dict[str, Any] = {"poolclass": StaticPool} if self.is_memory else {}
+        engine = sa.create_engine(
+            address,
+            connect_args={"timeout": busy_seconds, "check_same_thread": False},
+            isolation_level="AUTOCOMMIT",
+            **options,
+        )
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: sqlite3.Connection, _record: object) -> None:
+            connection.execute("PRAGMA busy_timeout = 10000")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
+
+        return engine
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection to read with."""
+        with faults(self.name), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that no other writer is inside of; on disk when it ends."""
+        with faults(self.name), self._writer.connect() as connection:
+            self._take_turn(connection)
+            try:
+                yield connection
+                connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                # A full disk has SQLite roll back by itself; a second time would hide the fault.
+                if connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
+                    connection.exec_driver_sql("ROLLBACK")
+                raise
+
+    def _take_turn(self, connection: sa.Connection) -> None:
+        ends_at = time.monotonic() + self.wait_seconds
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except exc.OperationalError as error:
+                if "locked" not in str(error.orig) or time.monotonic() > ends_at:
+                    raise
+                time.sleep(random.uniform(0.0005, 0.003))  # noqa: S311 # naps, not secrets
+            else:
+                return
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._writer.dispose()
+        self._reader.dispose()
+
+
+class PostgresEngine:
+    """PostgreSQL through psycopg; writers queue for one advisory lock."""
+
+    is_sqlite = False
+    is_memory = False
+
+    def __init__(self, url: str) -> None:
+        address = sa.engine.make_url(url).set(drivername="postgresql+psycopg")
+        self.name = address.render_as_string(hide_password=True).replace("+psycopg", "")
+        self._engine = sa.create_engine(
+            address, pool_pre_ping=True, connect_args={"connect_timeout": 10}
+        )
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection to read with."""
+        with faults(self.name), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that no other writer is inside of; on disk when it ends."""
+        with faults(self.name), self._engine.begin() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+            yield connection
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._engine.dispose()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The folder {folder} for the log cannot be made: {error.strerror}.",
+            hint="Make it writable, or set IMT_STORE_URL to another place.",
+        ) from error
+
+
+@contextmanager
+def faults(name: str) -> Iterator[None]:
+    """The one place where a database's errors become ours."""
+    try:
+        yield
+    except exc.SQLAlchemyError as error:
+        original = getattr(error, "orig", None)
+        text = str(original if original is not None else error).strip()
+        raise _worded(name, text.split("\n")[0], text.lower()) from error
+
+
+_WORDED: tuple[tuple[tuple[str, ...], type[StoreError], str, str, bool], ...] = (
+    # what the driver says, our error, its message, the next step, whether to try again
+    (
+        ("is locked", "lock timeout"),
+        StoreBusyError,
+        "The log {name} is held by another writer.",
+        "Nothing was stored. Try again; if it stays so, see which process holds it.",
+        True,
+    ),
+    (
+        ("readonly", "read-only", "permission denied"),
+        StoreError,
+        "The log {name} cannot be written: {text}.",
+        "Make the file and its folder writable. Nothing was stored.",
+        False,
+    ),
+    (
+        ("disk is full", "no space left", "disk i/o error"),
+        StoreError,
+        "The disk that holds the log {name} is full or failing: {text}.",
+        "Free some space and try again. What was stored before is whole.",
+        True,
+    ),
+    (
+        ("unable to open",),
+        StoreError,
+        "The log {name} cannot be opened: {text}.",
+        "Check the path and its rights.",
+        False,
+    ),
+    (
+        ("not a database", "malformed"),
+        StoreError,
+        "{name} is not a sound database: {text}.",
+        "Keep a copy, then restore from a backup or from the records in outputs/.",
+        False,
+    ),
+    (
+        ("append-only",),
+        StoreError,
+        "The log {name} is append-only.",
+        "Correct an entry with a new one.",
+        False,
+    ),
+    (
+        ("connection", "could not translate", "timeout expired", "starting up"),
+        StoreError,
+        "The database {name} cannot be reached: {text}",
+        "Is it running, and is the address in imt.toml right?",
+        True,
+    ),
+)
+
+
+def _worded(name: str, text: str, lower: str) -> StoreError:
+    for signs, kind, message, hint, retryable in _WORDED:
+        if any(sign in lower for sign in signs):
+            return kind(message.format(name=name, text=text), hint=hint, retryable=retryable)
+    return StoreError(f"The log {name} failed: {text}")

@@ -1,0 +1,292 @@
+"""The log: append, read, list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from imtkit.contracts import Clock, Decide, Fault, Head, Query
+from imtkit.errors import NotFoundError, StoreError, StoreVersionError
+from imtkit.model.entries import CATALOGUE, WORKSPACE, Draft, Entry, utc_from_text, utc_text
+from imtkit.model.fold import fold
+from imtkit.model.incident import Incident, Summary
+from imtkit.store import projection
+from imtkit.store.chain import canonical, hash_of
+from imtkit.store.engine import PostgresEngine, SqliteEngine
+from imtkit.store.schema import VERSION, entries, heads, incidents
+from imtkit.store.verify import first_faults
+
+_PAGE = 2_000
+"""How many entries are read at a time when all are."""
+
+
+class SqlStore:
+    """The append-only log in a database (contracts.Store)."""
+
+    def __init__(self, engine: SqliteEngine | PostgresEngine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    # Writing
+
+    def append(self, incident: str, *drafts: Draft) -> list[Entry]:
+        """Store drafts as the incident's next entries; they are on disk when this returns.
+
+        A draft whose ``key`` is known adds nothing and returns the entry stored first.
+        NotFoundError for an incident that was never opened.
+        """
+        with self._engine.writing() as connection:
+            self._require_incident(connection, incident)
+            return self._store(connection, incident, drafts)
+
+    def change(self, incident: str, decide: Decide) -> list[Entry]:
+        """Append what ``decide`` says of the incident as it stands, nobody writing between."""
+        with self._engine.writing() as connection:
+            self._require_incident(connection, incident)
+            stands = fold(incident, self._read(connection, incident))
+            return self._store(connection, incident, decide(stands))
+
+    def open_incident(self, draft: Draft) -> Entry:
+        """Store an opening under the year's next free id, such as INC-2026-0042."""
+        with self._engine.writing() as connection:
+            first = self._by_key(connection, draft.key)
+            if first is not None:
+                return first
+            id_ = projection.next_id(connection, self._clock.now().year)
+            return self._store(connection, id_, [draft])[0]
+
+    def _store(
+        self, connection: sa.Connection, incident: str, drafts: Sequence[Draft]
+    ) -> list[Entry]:
+        stored: list[Entry] = []
+        rows: list[dict[str, Any]] = []
+        seq, n, prev = self._ends(connection, incident)
+        for draft in drafts:
+            first = self._by_key(connection, draft.key)
+            first = first or next((e for e in stored if e.key and e.key == draft.key), None)
+            if first is None:
+                seq, n = seq + 1, n + 1
+                row = self._row(draft, incident, (seq, n, prev))
+                prev = row["hash"]
+                rows.append(row)
+                first = _entry(row)
+            stored.append(first)
+        if rows:
+            connection.execute(sa.insert(entries), rows)
+            self._move_head(connection, incident, n, prev)
+            if any(_shows_in_lists(row) for row in rows) and incident != WORKSPACE:
+                whole = fold(incident, self._read(connection, incident))
+                projection.write(connection, whole)
+        return stored
+
+    def _row(self, draft: Draft, incident: str, place: tuple[int, int, str]) -> dict[str, Any]:
+        now = self._clock.now()
+        seq, n, prev = place
+        row: dict[str, Any] = {
+            "seq": seq,
+            "incident": incident,
+            "n": n,
+            "type": draft.type,
+            "occurred_at": utc_text(draft.occurred_at or now),
+            "zone": draft.zone,
+            "recorded_at": utc_text(now),
+            "actor": draft.actor,
+            "source": draft.source,
+            "visibility": draft.visibility,
+            "data": canonical(draft.data, draft.type).decode(),
+            "key": draft.key,
+            "prev": prev,
+        }
+        row["hash"] = hash_of(row)
+        return row
+
+    def _ends(self, connection: sa.Connection, incident: str) -> tuple[int, int, str]:
+        last = (
+            sa.select(entries.c.n, entries.c.hash)
+            .where(entries.c.incident == incident)
+            .order_by(entries.c.n.desc())
+            .limit(1)
+        )
+        seq = connection.execute(sa.select(sa.func.max(entries.c.seq))).scalar()
+        row = connection.execute(last).one_or_none()
+        return seq or 0, row.n if row else 0, row.hash if row else ""
+
+    def _move_head(self, connection: sa.Connection, incident: str, n: int, hash_: str) -> None:
+        moved = connection.execute(
+            sa.update(heads).where(heads.c.incident == incident).values(n=n, hash=hash_)
+        )
+        if moved.rowcount == 0:
+            connection.execute(sa.insert(heads).values(incident=incident, n=n, hash=hash_))
+
+    def _require_incident(self, connection: sa.Connection, incident: str) -> None:
+        if incident == WORKSPACE:
+            return
+        found = connection.execute(
+            sa.select(heads.c.n).where(heads.c.incident == incident)
+        ).one_or_none()
+        if found is None:
+            recent = sa.select(incidents.c.id).order_by(incidents.c.id.desc()).limit(500)
+            known = connection.execute(recent).scalars()
+            raise NotFoundError.of("Incident", incident, known)
+
+    def _by_key(self, connection: sa.Connection, key: str | None) -> Entry | None:
+        if key is None:
+            return None
+        row = connection.execute(sa.select(entries).where(entries.c.key == key)).one_or_none()
+        return _entry(row._mapping) if row else None
+
+    # Reading
+
+    def entries(
+        self, incident: str | None = None, *, after: int = 0, limit: int | None = None
+    ) -> Iterator[Entry]:
+        """Entries of one incident past position ``after``, or of all past ``seq`` ``after``."""
+        place = entries.c.seq if incident is None else entries.c.n
+        wanted = sa.select(entries).order_by(place)
+        if incident is not None:
+            wanted = wanted.where(entries.c.incident == incident)
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(_PAGE, left)
+            with self._engine.reading() as connection:
+                page = connection.execute(wanted.where(place > after).limit(size)).all()
+            for row in page:
+                yield _entry(row._mapping)
+            if len(page) < size:
+                return
+            after = page[-1].seq if incident is None else page[-1].n
+            left = None if left is None else left - len(page)
+
+    def find(self, key: str) -> Entry | None:
+        """The entry stored under an idempotency key."""
+        with self._engine.reading() as connection:
+            return self._by_key(connection, key)
+
+    def incident(self, incident: str) -> Incident:
+        """The incident as its entries say it is; NotFoundError names the nearest id."""
+        with self._engine.reading() as connection:
+            self._require_incident(connection, incident)
+            return fold(incident, self._read(connection, incident))
+
+    def _read(self, connection: sa.Connection, incident: str) -> list[Entry]:
+        wanted = sa.select(entries).where(entries.c.incident == incident).order_by(entries.c.n)
+        return [_entry(row._mapping) for row in connection.execute(wanted)]
+
+    def incidents(self, query: Query | None = None) -> list[Summary]:
+        """Incidents that a query asks for, newest first."""
+        with self._engine.reading() as connection:
+            return projection.read(connection, query or Query())
+
+    def heads(self) -> list[Head]:
+        """The end of every chain, as the entries have it."""
+        last = sa.select(entries.c.incident, sa.func.max(entries.c.n).label("n")).group_by(
+            entries.c.incident
+        )
+        ends = last.subquery()
+        wanted = sa.select(entries.c.incident, entries.c.n, entries.c.hash).join(
+            ends, (entries.c.incident == ends.c.incident) & (entries.c.n == ends.c.n)
+        )
+        with self._engine.reading() as connection:
+            return [Head(row.incident, row.n, row.hash) for row in connection.execute(wanted)]
+
+    # Care
+
+    def verify(self, anchors: Sequence[Head] = ()) -> list[Fault]:
+        """What is wrong with the log, first fault first; empty when every entry stands.
+
+        ``anchors`` are heads kept outside (in records, in a file): only they show a cut tail
+        to somebody who does not trust the database.
+        """
+        with self._engine.reading() as connection:
+            rows = connection.execution_options(yield_per=_PAGE).execute(
+                sa.select(entries).order_by(entries.c.seq)
+            )
+            kept = {
+                row.incident: Head(row.incident, row.n, row.hash)
+                for row in connection.execute(sa.select(heads))
+            }
+            return first_faults((row._mapping for row in rows), kept, anchors)
+
+    def rebuild(self) -> int:
+        """Compute lists and heads anew from the log; the number of incidents."""
+        with self._engine.writing() as connection:
+            connection.execute(sa.delete(incidents))
+            connection.execute(sa.delete(heads))
+            known = connection.execute(sa.select(entries.c.incident).distinct()).scalars().all()
+            for incident in known:
+                whole = self._read(connection, incident)
+                self._move_head(connection, incident, whole[-1].n, whole[-1].hash)
+                if incident != WORKSPACE:
+                    projection.write(connection, fold(incident, whole))
+        return sum(incident != WORKSPACE for incident in known)
+
+    def prepare(self, *, is_migrating: bool = False) -> None:
+        """See that the tables are this version's; an empty database gets them."""
+        version = self._version()
+        if version is None:
+            self.migrate()
+        elif version != VERSION and not is_migrating:
+            newer = version > VERSION
+            raise StoreVersionError(
+                f"The log {self._engine.name} has tables of version {version}; "
+                f"this imtkit works with {VERSION}.",
+                hint="Upgrade imtkit." if newer else "Run: imt store migrate",
+            )
+
+    def _version(self) -> str | None:
+        with self._engine.reading() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                if sa.inspect(connection).has_table("entries"):
+                    raise StoreError(f"{self._engine.name} holds tables that are not imtkit's.")
+                return None
+            found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+            return None if found is None else str(found)
+
+    def migrate(self) -> list[str]:
+        """Bring the tables to this version; the versions that were stepped to."""
+        from imtkit.store.migrations.steps import upgrade
+
+        version = self._version()
+        if version is not None and version > VERSION:
+            raise StoreVersionError(
+                f"The log {self._engine.name} has tables of version {version}, "
+                f"newer than this imtkit's {VERSION}.",
+                hint="Upgrade imtkit.",
+            )
+        with self._engine.writing() as connection:
+            return upgrade(connection)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._engine.close()
+
+
+def _shows_in_lists(row: Mapping[str, Any]) -> bool:
+    known = CATALOGUE.get(row["type"])
+    return (known is not None and known.changes_summary) or '"supersedes":' in row["data"]
+
+
+def _entry(row: Mapping[Any, Any]) -> Entry:
+    def moment(name: str) -> datetime:
+        return utc_from_text(row[name])
+
+    return Entry(
+        seq=row["seq"],
+        incident=row["incident"],
+        n=row["n"],
+        type=row["type"],
+        occurred_at=moment("occurred_at"),
+        zone=row["zone"],
+        recorded_at=moment("recorded_at"),
+        actor=row["actor"],
+        source=row["source"],
+        visibility=row["visibility"],
+        data=json.loads(row["data"]),
+        key=row["key"],
+        prev=row["prev"],
+        hash=row["hash"],
+    )

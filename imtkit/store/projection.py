@@ -1,0 +1,70 @@
+"""One row an incident, for lists: written with the entries it comes from, rebuilt at will."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import sqlalchemy as sa
+
+from imtkit.contracts import Query
+from imtkit.model.entries import utc_from_text, utc_text
+from imtkit.model.fold import summarise
+from imtkit.model.incident import Incident, Summary
+from imtkit.store.schema import incidents
+
+_ID = re.compile(r"INC-(\d{4})-(\d+)")
+_TIMES = ("opened_at", "acknowledged_at", "mitigated_at", "resolved_at", "closed_at")
+
+
+def next_id(connection: sa.Connection, year: int) -> str:
+    """The year's next free incident id."""
+    newest = connection.execute(
+        sa.select(sa.func.max(incidents.c.number)).where(incidents.c.year == year)
+    ).scalar()
+    return f"INC-{year}-{(newest or 0) + 1:04d}"
+
+
+def write(connection: sa.Connection, incident: Incident) -> None:
+    """Put the incident's row in place."""
+    summary = summarise(incident)
+    match = _ID.fullmatch(incident.id)
+    year, number = (int(match[1]), int(match[2])) if match else (0, 0)
+    row: dict[str, Any] = {name: getattr(summary, name) for name in Summary.__slots__}
+    row["services"] = json.dumps(summary.services, ensure_ascii=False)
+    row["tags"] = json.dumps(summary.tags, ensure_ascii=False)
+    for name in _TIMES:
+        row[name] = utc_text(row[name]) if row[name] else None
+    connection.execute(sa.delete(incidents).where(incidents.c.id == incident.id))
+    connection.execute(sa.insert(incidents).values(year=year, number=number, **row))
+
+
+def read(connection: sa.Connection, query: Query) -> list[Summary]:
+    """The rows a query asks for, newest incident first."""
+    wanted = sa.select(incidents).order_by(incidents.c.year.desc(), incidents.c.number.desc())
+    if query.statuses:
+        wanted = wanted.where(incidents.c.status.in_(query.statuses))
+    if query.severities:
+        wanted = wanted.where(incidents.c.severity.in_(query.severities))
+    if query.modes:
+        wanted = wanted.where(incidents.c.mode.in_(query.modes))
+    if query.service:
+        quoted = json.dumps(query.service, ensure_ascii=False)
+        wanted = wanted.where(incidents.c.services.contains(quoted, autoescape=True))
+    if query.text:
+        wanted = wanted.where(incidents.c.title.icontains(query.text, autoescape=True))
+    match = _ID.fullmatch(query.before)
+    if match:
+        place = sa.tuple_(incidents.c.year, incidents.c.number)
+        wanted = wanted.where(place < (int(match[1]), int(match[2])))
+    return [_summary(row._mapping) for row in connection.execute(wanted.limit(query.limit))]
+
+
+def _summary(row: sa.RowMapping) -> Summary:
+    values: dict[str, Any] = {name: row[name] for name in Summary.__slots__}
+    values["services"] = tuple(json.loads(row["services"]))
+    values["tags"] = tuple(json.loads(row["tags"]))
+    for name in _TIMES:
+        values[name] = utc_from_text(row[name]) if row[name] else None
+    return Summary(**values)

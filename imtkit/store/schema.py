@@ -1,0 +1,62 @@
+"""The tables. ``entries`` is the log; the others are computed from it and can be rebuilt."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint
+
+VERSION = "0001"
+"""The newest migration; a test compares it with the migrations' own head."""
+
+metadata = MetaData()
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("incident", Text, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("occurred_at", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("recorded_at", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("visibility", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("key", Text, unique=True),
+    Column("prev", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    UniqueConstraint("incident", "n"),
+)
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("incident", Text, primary_key=True),
+    Column("n", Integer, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("year", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("services", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("opened_at", Text),
+    Column("acknowledged_at", Text),
+    Column("mitigated_at", Text),
+    Column("resolved_at", Text),
+    Column("closed_at", Text),
+    Column("reopened", Integer, nullable=False),
+    UniqueConstraint("year", "number"),
+    Index("incidents_by_status", "status", "year", "number"),
+)

@@ -1,0 +1,92 @@
+"""Whether the log is what was stored: places, links, hashes and heads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from imtkit.contracts import Fault, Head
+from imtkit.errors import InputError
+from imtkit.store.chain import canonical, hash_of
+
+Row = Mapping[Any, Any]
+
+_MOST = 20
+"""After so many faults more would not help anybody."""
+
+
+def first_faults(
+    rows: Iterable[Row], kept: Mapping[str, Head], anchors: Sequence[Head]
+) -> list[Fault]:
+    """The first faults of rows that come in order of ``seq``, then of heads and anchors."""
+    faults: list[Fault] = []
+    ends: dict[str, Head] = {}
+    wanted = _by_place(anchors)
+    expected = 1
+    for row in rows:
+        faults.extend(_row_faults(row, expected, ends.get(row["incident"])))
+        anchor = wanted.pop((row["incident"], row["n"]), None)
+        if anchor is not None and anchor.hash != row["hash"]:
+            faults.append(_fault(row, "is not the entry that an anchor outside names"))
+        expected = row["seq"] + 1
+        ends[row["incident"]] = Head(row["incident"], row["n"], row["hash"])
+        if len(faults) >= _MOST:
+            return faults
+    faults.extend(
+        Fault(0, head.incident, head.count, "is missing: an anchor outside names this entry")
+        for head in wanted.values()
+    )
+    return faults + _head_faults(ends, kept)
+
+
+def _by_place(anchors: Sequence[Head]) -> dict[tuple[str, int], Head]:
+    return {(head.incident, head.count): head for head in anchors if head.count}
+
+
+def _fault(row: Row, problem: str) -> Fault:
+    return Fault(row["seq"], row["incident"], row["n"], problem)
+
+
+def _row_faults(row: Row, expected: int, before: Head | None) -> list[Fault]:
+    if row["seq"] != expected:
+        return [_fault(row, f"follows a gap: entry {expected} is missing")]
+    count, prev = (before.count, before.hash) if before else (0, "")
+    if row["n"] != count + 1:
+        return [_fault(row, f"should be number {count + 1} of {row['incident']}")]
+    if row["prev"] != prev:
+        return [_fault(row, "does not link to the entry before it")]
+    if not _hash_stands(row):
+        return [_fault(row, "is not what was stored: its hash does not match")]
+    return []
+
+
+def _hash_stands(row: Row) -> bool:
+    try:
+        if hash_of(row) != row["hash"]:
+            return False
+        text: bytes = row["data"].encode()
+        return canonical(_parsed(row["data"]), row["type"]) == text
+    except (ValueError, InputError, TypeError):
+        return False
+
+
+def _parsed(text: str) -> Mapping[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise TypeError("not a table")
+    return value
+
+
+def _head_faults(ends: Mapping[str, Head], kept: Mapping[str, Head]) -> list[Fault]:
+    faults = []
+    for incident in sorted({*ends, *kept}):
+        end, head = ends.get(incident), kept.get(incident)
+        if end != head:
+            count = end.count if end else 0
+            said = head.count if head else 0
+            problem = f"ends at entry {count}, but its head was kept at {said}"
+            if count == said:
+                problem = "does not end with the entry that its kept head names"
+            faults.append(Fault(0, incident, min(count, said) + 1, problem))
+    return faults
