@@ -1,0 +1,96 @@
+"""Put checklists before people, and record their ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from imtkit.errors import NotFoundError, StateError
+from imtkit.kit.desk import Desk
+from imtkit.model.checklist import Checklist
+from imtkit.model.entries import Draft
+from imtkit.model.incident import Incident
+
+
+def show(desk: Desk, incident_id: str, checklist: Checklist) -> Checklist:
+    """Put a checklist before people; the same definition again logs nothing new.
+
+    Items that keep their id keep their tick when the list has changed.
+    """
+    definition = checklist.as_data()
+
+    def unless_shown(incident: Incident) -> Sequence[Draft]:
+        known = incident.checklist(checklist.name)
+        if known is not None and known.as_data() == definition:
+            return []
+        return [desk.draft("checklist.shown", definition)]
+
+    desk.store.change(incident_id.strip().upper(), unless_shown)
+    return get(desk, incident_id, checklist.name)
+
+
+def get(desk: Desk, incident_id: str, name: str) -> Checklist:
+    """A checklist as the log has it now."""
+    return _of(desk.store.incident(incident_id.strip().upper()), name)
+
+
+def tick(
+    desk: Desk,
+    incident_id: str,
+    name: str,
+    item: str,
+    *,
+    nonce: str = "",
+    not_after: datetime | None = None,
+) -> Checklist:
+    """Tick an item (by id or text). Ticking what is ticked logs nothing.
+
+    ``nonce`` makes a retried click one click. A click that arrives after ``not_after`` is
+    refused (StateError): its sender was told already that it was not recorded.
+    """
+    return _mark(desk, incident_id, name, item, (True, nonce, not_after))
+
+
+def untick(
+    desk: Desk,
+    incident_id: str,
+    name: str,
+    item: str,
+    *,
+    nonce: str = "",
+    not_after: datetime | None = None,
+) -> Checklist:
+    """Take a tick back; the tick and its taking back both stay in the log."""
+    return _mark(desk, incident_id, name, item, (False, nonce, not_after))
+
+
+def _mark(
+    desk: Desk,
+    incident_id: str,
+    name: str,
+    item: str,
+    how: tuple[bool, str, datetime | None],
+) -> Checklist:
+    is_ticked, nonce, not_after = how
+    type_ = "checklist.ticked" if is_ticked else "checklist.unticked"
+
+    def decide(incident: Incident) -> Sequence[Draft]:
+        if not_after is not None and desk.clock.now() > not_after:
+            raise StateError("The click came too late; nothing was recorded.", hint="Click again.")
+        found = _of(incident, name).item(item)
+        if found.is_ticked == is_ticked:
+            return []
+        data = {"list": name, "item": found.id, "text": found.text}
+        key = f"{incident.id}/{type_}/{nonce}" if nonce else None
+        return [desk.draft(type_, data, key=key)]
+
+    desk.store.change(incident_id.strip().upper(), decide)
+    return get(desk, incident_id, name)
+
+
+def _of(incident: Incident, name: str) -> Checklist:
+    found = incident.checklist(name)
+    if found is None:
+        known = (one.name for one in incident.checklists)
+        raise NotFoundError.of("Checklist", name, known, where=f" on {incident.id}")
+    return found

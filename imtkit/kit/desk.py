@@ -1,0 +1,99 @@
+"""A desk: where somebody works on incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from imtkit import config
+from imtkit.config import Settings
+from imtkit.contracts import Clock, Store, SystemClock
+from imtkit.errors import InputError
+from imtkit.model.entries import Draft, Visibility
+from imtkit.store import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Settings, the log and the time, and who acts through which face.
+
+    An empty ``actor`` is found out when first needed: reading asks nobody's name.
+    """
+
+    settings: Settings
+    store: Store
+    clock: Clock
+    actor: str = ""
+    source: str = "cli"
+
+    def who(self) -> str:
+        """Who is acting; IdentityError says how to say it when nobody knows."""
+        return self.actor or config.person()
+
+    def acting_as(self, actor: str, source: str = "") -> Desk:
+        """The same desk with somebody else at it."""
+        return replace(self, actor=actor, source=source or self.source)
+
+    def draft(
+        self,
+        type_: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        at: datetime | None = None,
+        key: str | None = None,
+        visibility: Visibility = "internal",
+    ) -> Draft:
+        """An entry by whoever is acting, ready for the log. ``at`` is aware, and not ahead."""
+        zone = "UTC"
+        if at is not None:
+            zone = _zone(at)
+            if at > self.clock.now():
+                raise InputError(f"{at.isoformat()} is still to come; the log keeps what happened.")
+        return Draft(
+            type_,
+            data or {},
+            actor=self.who(),
+            source=self.source,
+            visibility=visibility,
+            occurred_at=at,
+            zone=zone,
+            key=key,
+        )
+
+    def folder(self, incident_id: str) -> Path:
+        """Where an incident's notebooks, evidence and record are kept."""
+        return self.settings.outputs / incident_id
+
+    def close(self) -> None:
+        """Let go of the log."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_desk(root: Path | None = None, *, actor: str = "", source: str = "cli") -> Desk:
+    """A desk in the workspace that ``root`` (else the working directory) lies in."""
+    settings = config.load_settings(config.find_workspace(root))
+    return Desk(settings, open_store(settings.store_url), SystemClock(), actor, source)
+
+
+def _zone(at: datetime) -> str:
+    if at.tzinfo is None:
+        raise InputError(
+            f"{at.isoformat()} has no time zone.", hint="Write 2026-11-21T20:16:00+01:00 or …Z."
+        )
+    key = getattr(at.tzinfo, "key", None)
+    return str(key or at.strftime("%z") or "UTC")

@@ -1,0 +1,327 @@
+"""Open an incident, move it on, and write down what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from imtkit.contracts import Query
+from imtkit.errors import InputError, NotFoundError, StateError
+from imtkit.kit.desk import Desk
+from imtkit.model import lifecycle
+from imtkit.model.entries import Draft, Entry, Visibility, is_automation, utc_text
+from imtkit.model.incident import FIELD_NAMES, Incident, Summary, Task
+from imtkit.model.opening import Opening, one_of
+from imtkit.model.severity import Proposal
+
+Texts = Mapping[str, str]
+
+
+def open_(
+    desk: Desk, opening: Opening, *, key: str | None = None, at: datetime | None = None
+) -> Incident:
+    """Open an incident. Owner and tags come from its services where they are not given.
+
+    Severity: as told, else as the measures propose, else the default. ``key`` makes a second
+    try return the first incident.
+    """
+    severities = desk.settings.severities
+    proposal = severities.propose(opening.measures)
+    told = severities.get(opening.severity).name if opening.severity else ""
+    severity = told or (proposal.severity if proposal else severities.default)
+    services = [desk.settings.services[s] for s in opening.services if s in desk.settings.services]
+    data = {
+        "title": opening.title.strip(),
+        "severity": severity,
+        "mode": opening.mode,
+        "category": opening.category,
+        "summary": opening.summary,
+        "services": list(opening.services),
+        "tags": list(dict.fromkeys((*opening.tags, *(t for s in services for t in s.tags)))),
+        "owner": opening.owner or next((s.owner for s in services if s.owner), ""),
+        "measures": dict(opening.measures),
+    }
+    first = desk.store.open_incident(desk.draft("incident.opened", data, at=at, key=key))
+    if proposal:
+        grounds = _proposed(desk, proposal, key=f"{first.hash}/proposal")
+        desk.store.append(first.incident, grounds)
+    return get(desk, first.incident)
+
+
+def get(desk: Desk, incident_id: str) -> Incident:
+    """The incident as the log has it now; ids may be typed in any case."""
+    return desk.store.incident(incident_id.strip().upper())
+
+
+def list_(desk: Desk, query: Query) -> list[Summary]:
+    """Incidents, newest first; unknown severities, statuses and modes are refused."""
+    for severity in query.severities:
+        desk.settings.severities.get(severity)
+    for status in query.statuses:
+        one_of("status", status, lifecycle.STATUSES)
+    for mode in query.modes:
+        one_of("mode", mode, lifecycle.MODES)
+    return desk.store.incidents(query)
+
+
+def move(
+    desk: Desk,
+    incident_id: str,
+    verb: str,
+    *,
+    fields: Mapping[str, object] | None = None,
+    reason: str = "",
+    at: datetime | None = None,
+) -> Incident:
+    """Move an incident on by a verb of lifecycle.TRANSITIONS, setting fields on the way.
+
+    StateError and MissingFieldsError say what stands in the way; then nothing is stored.
+    Only a person closes, reviews or reopens.
+    """
+    draft = desk.draft(f"incident.{verb}", {"reason": reason} if reason else {}, at=at)
+    if verb in ("close", "review", "reopen") and is_automation(draft.actor):
+        raise StateError(f"{draft.actor} may not {verb} {incident_id}: a person decides that.")
+
+    def decide(incident: Incident) -> Sequence[Draft]:
+        given = _field_drafts(desk, incident, fields or {}, reason)
+        merged = _with_fields(incident, fields or {})
+        return [*given, lifecycle.move(merged, verb, desk.settings.owed, draft)]
+
+    desk.store.change(incident_id.strip().upper(), decide)
+    return get(desk, incident_id)
+
+
+def acknowledge(desk: Desk, incident_id: str) -> Incident:
+    """Take an incident in hand; whoever acknowledges owns it if nobody does."""
+    return move(desk, incident_id, "acknowledge")
+
+
+def mitigate(desk: Desk, incident_id: str, *, reason: str = "") -> Incident:
+    """Say that the damage is contained."""
+    return move(desk, incident_id, "mitigate", reason=reason)
+
+
+def resolve(desk: Desk, incident_id: str, *, fields: Texts | None = None) -> Incident:
+    """Say that service is restored, and that this was verified."""
+    return move(desk, incident_id, "resolve", fields=fields)
+
+
+def reopen(desk: Desk, incident_id: str, *, reason: str) -> Incident:
+    """Say that it was not over, and why."""
+    if not reason.strip():
+        raise InputError(f"Reopening {incident_id} needs a reason.")
+    return move(desk, incident_id, "reopen", reason=reason)
+
+
+def note(
+    desk: Desk,
+    incident_id: str,
+    text: str,
+    *,
+    at: datetime | None = None,
+    visibility: Visibility = "internal",
+    key: str | None = None,
+) -> Entry:
+    """Write something down; ``at`` when it happened earlier."""
+    _need_text("A note", text)
+    draft = desk.draft("note.added", {"text": text}, at=at, visibility=visibility, key=key)
+    return desk.store.append(incident_id.strip().upper(), draft)[0]
+
+
+def decide(
+    desk: Desk, incident_id: str, text: str, *, reason: str, at: datetime | None = None
+) -> Entry:
+    """Log a decision with who and why; a decision without a reason is refused."""
+    _need_text("A decision", text)
+    _need_text("A decision's reason", reason)
+    draft = desk.draft("decision.made", {"text": text, "reason": reason}, at=at)
+    return desk.store.append(incident_id.strip().upper(), draft)[0]
+
+
+def set_fields(
+    desk: Desk, incident_id: str, values: Mapping[str, object], *, reason: str = ""
+) -> Incident:
+    """Give fields new values; what has its value already logs nothing.
+
+    AuthorityError when automation would lower the severity.
+    """
+    desk.store.change(
+        incident_id.strip().upper(), lambda found: _field_drafts(desk, found, values, reason)
+    )
+    return get(desk, incident_id)
+
+
+def assign(desk: Desk, incident_id: str, role: str, person: str) -> Incident:
+    """Give a person a role ('owner' is one); the same again logs nothing."""
+    _need_text("A role", role)
+    _need_text("A person's name", person)
+    draft = desk.draft("role.assigned", {"role": role.strip(), "person": person.strip()})
+
+    def unless_held(incident: Incident) -> Sequence[Draft]:
+        held = incident.owner if role == "owner" else incident.roles.get(role.strip())
+        return [] if held == person.strip() else [draft]
+
+    desk.store.change(incident_id.strip().upper(), unless_held)
+    return get(desk, incident_id)
+
+
+def release(desk: Desk, incident_id: str, role: str) -> Incident:
+    """Take a role back from whoever holds it; NotFoundError when nobody does."""
+
+    def if_held(incident: Incident) -> Sequence[Draft]:
+        if role not in incident.roles:
+            raise NotFoundError.of("Role", role, incident.roles, where=f" on {incident.id}")
+        return [desk.draft("role.released", {"role": role, "person": incident.roles[role]})]
+
+    desk.store.change(incident_id.strip().upper(), if_held)
+    return get(desk, incident_id)
+
+
+def ask(
+    desk: Desk, incident_id: str, text: str, *, assignee: str, due_at: datetime | None = None
+) -> Task:
+    """Ask a named person to do something, by a time if one is given."""
+    _need_text("A task", text)
+    _need_text("A person's name", assignee)
+    task = uuid4().hex[:8]
+    data = {"task": task, "text": text, "assignee": assignee}
+    if due_at is not None:
+        data["due_at"] = utc_text(due_at)
+    desk.store.append(incident_id.strip().upper(), desk.draft("task.assigned", data))
+    return _task(get(desk, incident_id), task)
+
+
+def done(desk: Desk, incident_id: str, task_id: str) -> Task:
+    """Say that a task is done; twice is once."""
+
+    def unless_done(incident: Incident) -> Sequence[Draft]:
+        task = _task(incident, task_id)
+        return [] if task.done_at else [desk.draft("task.done", {"task": task_id})]
+
+    desk.store.change(incident_id.strip().upper(), unless_done)
+    return _task(get(desk, incident_id), task_id)
+
+
+def measure(desk: Desk, incident_id: str, measures: Mapping[str, float]) -> Proposal | None:
+    """Log what was measured; the severity it proposes is taken when it is worse than now."""
+    proposal = desk.settings.severities.propose(measures)
+    if proposal is None:
+        return None
+
+    def raise_(incident: Incident) -> Sequence[Draft]:
+        drafts = [_proposed(desk, proposal)]
+        ranks = desk.settings.severities
+        if ranks.rank(proposal.severity) < ranks.rank(incident.severity):
+            reason = "; ".join(proposal.grounds)
+            drafts += _field_drafts(desk, incident, {"severity": proposal.severity}, reason)
+        return drafts
+
+    desk.store.change(incident_id.strip().upper(), raise_)
+    return proposal
+
+
+def correct(
+    desk: Desk, incident_id: str, n: int, data: Mapping[str, object], *, reason: str
+) -> Entry:
+    """Replace what entry ``n`` says by a new entry of its type; the old one stays readable."""
+    _need_text("A correction's reason", reason)
+
+    def replace_it(incident: Incident) -> Sequence[Draft]:
+        old = _standing(incident, n)
+        said = {**old.data, **data, "supersedes": n, "reason_for_correction": reason}
+        draft = desk.draft(old.type, said, at=old.occurred_at, visibility=old.visibility)
+        return [draft]
+
+    return desk.store.change(incident_id.strip().upper(), replace_it)[0]
+
+
+def withdraw(desk: Desk, incident_id: str, n: int, *, reason: str) -> Entry:
+    """Take entry ``n`` back: it stays readable, and no longer counts."""
+    _need_text("A withdrawal's reason", reason)
+
+    def take_back(incident: Incident) -> Sequence[Draft]:
+        old = _standing(incident, n)
+        if old.type == "incident.opened":
+            raise StateError("An incident's opening cannot be withdrawn; close the incident.")
+        return [desk.draft("entry.withdrawn", {"supersedes": n, "reason": reason})]
+
+    return desk.store.change(incident_id.strip().upper(), take_back)[0]
+
+
+def _standing(incident: Incident, n: int) -> Entry:
+    if not 1 <= n <= len(incident.entries):
+        raise NotFoundError(f"{incident.id} has no entry {n}; it has {len(incident.entries)}.")
+    if n in incident.superseded:
+        raise StateError(f"Entry {n} of {incident.id} was corrected already; correct the newer.")
+    return incident.entries[n - 1]
+
+
+def _task(incident: Incident, task_id: str) -> Task:
+    for task in incident.tasks:
+        if task.id == task_id:
+            return task
+    raise NotFoundError.of("Task", task_id, (t.id for t in incident.tasks))
+
+
+def _proposed(desk: Desk, proposal: Proposal, *, key: str | None = None) -> Draft:
+    data = {"severity": proposal.severity, "grounds": list(proposal.grounds)}
+    return desk.draft("severity.proposed", data, key=key)
+
+
+def _field_drafts(
+    desk: Desk, incident: Incident, values: Mapping[str, object], reason: str
+) -> list[Draft]:
+    drafts = []
+    for name, value in values.items():
+        if name == "severity":
+            drafts += _severity_drafts(desk, incident, str(value), reason)
+            continue
+        kept = _field_value(name, value)
+        if incident.value(name) == kept:
+            continue
+        stored = list(kept) if isinstance(kept, tuple) else kept
+        data = {"name": name, "value": stored, **({"reason": reason} if reason else {})}
+        drafts.append(desk.draft("field.set", data))
+    return drafts
+
+
+def _severity_drafts(desk: Desk, incident: Incident, wanted: str, reason: str) -> list[Draft]:
+    level = desk.settings.severities.get(wanted).name
+    if level == incident.severity:
+        return []
+    data = {"from": incident.severity, "to": level, "reason": reason}
+    draft = desk.draft("severity.changed", data)
+    desk.settings.severities.check_change(incident.severity, level, draft.actor)
+    return [draft]
+
+
+def _field_value(name: str, value: object) -> object:
+    if name in ("status", "mode", "id", "opened_at"):
+        raise InputError(
+            f"'{name}' is not set by hand.",
+            hint="States change by their verbs: ack, mitigate, resolve, close, reopen.",
+        )
+    if not name.replace("_", "").replace("-", "").isalnum():
+        raise InputError(f"'{name}' is not a field's name.", hint="Use letters, digits and '_'.")
+    if name == "category":
+        return one_of("category", str(value), lifecycle.CATEGORIES)
+    if name in ("services", "tags"):
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, (list, tuple)):
+            raise InputError(f"'{name}' takes a list of names.")
+        return tuple(str(part).strip() for part in parts if str(part).strip())
+    return value
+
+
+def _with_fields(incident: Incident, values: Mapping[str, object]) -> Incident:
+    own: dict[str, Any] = {n: _field_value(n, v) for n, v in values.items() if n in FIELD_NAMES}
+    other = {name: value for name, value in values.items() if name not in FIELD_NAMES}
+    return replace(incident, fields={**incident.fields, **other}, **own)
+
+
+def _need_text(what: str, text: str) -> None:
+    if not text.strip():
+        raise InputError(f"{what} is empty.")
