@@ -62,14 +62,12 @@ def span_text(span: timedelta | None) -> str:
 
 def size_text(size: int) -> str:
     """A number of bytes in the unit that reads best: '512 B', '3.4 KiB'."""
-    if size < 1024:
-        return f"{size} B"
     amount = float(size)
-    for unit in ("KiB", "MiB", "GiB"):
-        amount /= 1024
+    for unit in ("B", "KiB", "MiB"):
         if amount < 1024:
-            break
-    return f"{amount:.1f} {unit}"
+            return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
 
 
 def value_text(value: object) -> str:
@@ -277,13 +275,11 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
 }
 
 
-def unknown_data(entry: Entry) -> Mapping[str, Any]:
-    """What of an entry's data its sentence does not tell; long data is worth a closer look."""
-    if entry.type in _TOLD_WHOLE:
-        return {}
-    return dict(entry.data)
-
-
 _TOLD_WHOLE = frozenset(
     name for name in _SENTENCES if not name.startswith(("alert.", "run.", "update.", "severity."))
 )
+
+
+def more_data(entry: Entry) -> Mapping[str, Any]:
+    """The entry's data where its sentence does not tell all of it; else nothing."""
+    return {} if entry.type in _TOLD_WHOLE else dict(entry.data)
