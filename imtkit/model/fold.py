@@ -249,8 +249,19 @@ def _run_started(incident: Incident, entry: Entry) -> Incident:
         parameters=_table(entry, "parameters"),
         output_path=_text(entry, "output"),
         runbook_sha256=_text(entry, "runbook_sha256"),
+        steps=_planned(entry),
     )
     return _put_run(incident, begun)
+
+
+def _planned(entry: Entry) -> tuple[Step, ...]:
+    """The steps a run means to take: until one begins, the truth is that it did not run."""
+    planned = entry.data.get("steps")
+    return tuple(
+        Step(str(step.get("step", "")), "not-run", str(step.get("title", "")))
+        for step in (planned if isinstance(planned, (list, tuple)) else ())
+        if isinstance(step, Mapping)
+    )
 
 
 def _run_finished(incident: Incident, entry: Entry) -> Incident:

@@ -1,0 +1,213 @@
+"""Run runbooks, and log the steps of runs and of sittings by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from imtkit.errors import ImtkitError, StepError
+from imtkit.kit import incidents, runbooks
+from imtkit.kit.desk import Desk
+from imtkit.model.entries import Draft, utc_text
+from imtkit.model.incident import Incident, Run
+from imtkit.model.opening import Opening
+from imtkit.runs.parameters import checked_values
+from imtkit.runs.runbook import Runbook
+
+if TYPE_CHECKING:
+    from imtkit.runs.engine import StepEvent
+
+OnStep = Callable[["StepEvent"], None]
+"""Is shown each step as it begins and ends; what it does cannot change the run."""
+
+
+def start(
+    desk: Desk,
+    name: str,
+    *,
+    incident_id: str = "",
+    parameters: Mapping[str, Any] | None = None,
+    mode: str = "live",
+    on_step: OnStep | None = None,
+) -> Run:
+    """Run a runbook and return the run as the log has it, completed or not.
+
+    Parameters are checked before anything is stored. Without an incident one is opened, in
+    this mode. NotFoundError, ParameterError and KernelError come before anything runs; a step
+    that fails is not raised (see ``require_completed``).
+    """
+    from imtkit.runs.execute import check_kernel
+
+    runbook = runbooks.find(desk.settings, name)
+    values = checked_values(runbook.parameters, parameters or {}, runbook=runbook.name)
+    check_kernel(runbook)
+    if incident_id:
+        incident = incidents.get(desk, incident_id)
+    else:
+        incident = incidents.open_(
+            desk,
+            Opening(f"Run of {runbook.title}", services=runbook.services, mode=mode),
+        )
+    if any(p.name == "incident_id" for p in runbook.parameters):
+        values = {"incident_id": incident.id, **values}
+    return _run(desk, runbook, incident.id, values, on_step)
+
+
+def require_completed(run: Run) -> Run:
+    """The run, when every step completed; StepError names the one that did not."""
+    if run.status == "completed":
+        return run
+    bad = next((s for s in run.steps if s.status not in ("completed", "not-run")), None)
+    where = f" at step '{bad.title or bad.id}'" if bad else ""
+    raise StepError(
+        f"Run of '{run.runbook}' {run.status}{where}: {run.error or 'no reason given'}",
+        hint=f"Everything up to there is in {run.output_path}.",
+    )
+
+
+def _run(
+    desk: Desk,
+    runbook: Runbook,
+    incident_id: str,
+    values: Mapping[str, Any],
+    on_step: OnStep | None,
+) -> Run:
+    from imtkit.runs.execute import execute, planned_steps
+
+    begun_at = desk.clock.now()
+    output = runbooks.output_path(desk, runbook, incident_id, begun_at)
+    run_id = _new_id(begun_at)
+    about = {
+        "run": run_id,
+        "runbook": runbook.name,
+        "title": runbook.title,
+        "runbook_sha256": runbook.sha256,
+        "parameters": dict(values),
+        "output": output.relative_to(desk.settings.root).as_posix(),
+        "steps": [{"step": id_, "title": title} for id_, title in planned_steps(runbook).items()],
+    }
+    desk.store.append(incident_id, desk.draft("run.started", about))
+    statuses: list[str] = []
+
+    def journal(event: StepEvent) -> None:
+        desk.store.append(incident_id, _step_draft(desk, run_id, event))
+        if event.finished_at is not None:
+            statuses.append(event.status)
+        if on_step is not None:
+            on_step(event)
+
+    try:
+        error = execute(
+            runbook,
+            values,
+            output,
+            environment=_environment(desk, incident_id, run_id),
+            journal=journal,
+            cwd=desk.settings.root,
+        )
+    except KeyboardInterrupt:
+        _finish(desk, incident_id, run_id, ("cancelled", "cancelled by hand"))
+        raise
+    except ImtkitError as fault:
+        if output.stat().st_size == 0:
+            output.unlink()  # nothing ran: an empty file is no notebook
+        _finish(desk, incident_id, run_id, ("failed", str(fault)))
+        raise
+    bad = next((status for status in statuses if status != "completed"), "")
+    _finish(desk, incident_id, run_id, (bad or ("failed" if error else "completed"), error))
+    return _the_run(incidents.get(desk, incident_id), run_id)
+
+
+def _environment(desk: Desk, incident_id: str, run_id: str) -> dict[str, str]:
+    return {
+        "IMT_WORKSPACE": str(desk.settings.root),
+        "IMT_STORE_URL": desk.settings.store_url,
+        "IMT_INCIDENT": incident_id,
+        "IMT_RUN": run_id,
+        "IMT_USER": desk.who(),
+        "IMT_SOURCE": desk.source,
+    }
+
+
+def _finish(desk: Desk, incident_id: str, run_id: str, how: tuple[str, str]) -> None:
+    status, error = how
+    data = {"run": run_id, "status": status, **({"error": error} if error else {})}
+    key = f"{incident_id}/{run_id}/finished"
+    desk.store.append(incident_id, desk.draft("run.finished", data, key=key))
+
+
+def _step_draft(desk: Desk, run_id: str, event: StepEvent) -> Draft:
+    data: dict[str, Any] = {
+        "run": run_id,
+        "step": event.id,
+        "index": event.index,
+        "title": event.title,
+    }
+    if event.finished_at is None:
+        return replace(desk.draft("step.started", data), occurred_at=event.started_at)
+    data |= {
+        "status": event.status,
+        "started_at": utc_text(event.started_at),
+        "finished_at": utc_text(event.finished_at),
+        **({"error": event.error} if event.error else {}),
+    }
+    return replace(desk.draft("step.finished", data), occurred_at=event.finished_at)
+
+
+def sit_down(desk: Desk, incident_id: str, *, notebook: str, kernel: str) -> str:
+    """Log that a person works in a notebook on a kernel; the run id its cells belong to.
+
+    The same notebook on the same kernel is one sitting, however often it joins.
+    """
+    run_id = f"by-hand-{kernel}"[:60]
+    data = {
+        "run": run_id,
+        "runbook": Path(notebook).stem or "notebook",
+        "output": notebook,
+        "by_hand": True,
+    }
+
+    def unless_there(incident: Incident) -> Sequence[Draft]:
+        return [] if incident.run(run_id) else [desk.draft("run.started", data)]
+
+    desk.store.change(incident_id, unless_there)
+    return run_id
+
+
+def log_cell(
+    desk: Desk,
+    incident_id: str,
+    run_id: str,
+    *,
+    cell: str,
+    title: str,
+    outcome: tuple[str, str, datetime],
+) -> None:
+    """Log a cell that a person ran: ``outcome`` is its status, its error, and when it began."""
+    status, error, started_at = outcome
+    finished_at = desk.clock.now()
+    data: dict[str, Any] = {
+        "run": run_id,
+        "step": cell,
+        "title": title,
+        "status": status,
+        "started_at": utc_text(started_at),
+        "finished_at": utc_text(finished_at),
+        **({"error": error} if error else {}),
+    }
+    desk.store.append(incident_id, desk.draft("step.finished", data))
+
+
+def _the_run(incident: Incident, run_id: str) -> Run:
+    run = incident.run(run_id)
+    if run is None:
+        raise StepError(f"{incident.id} has no run {run_id}.")
+    return run
+
+
+def _new_id(at: datetime) -> str:
+    return f"{at:%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"

@@ -1,0 +1,97 @@
+"""Run one runbook through papermill with our engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imtkit.errors import KernelError, RunError
+from imtkit.errors import suggestion as near
+from imtkit.runs.runbook import Runbook, read_notebook, source, step_titles
+
+if TYPE_CHECKING:
+    from imtkit.runs.engine import Journal
+
+
+def check_kernel(runbook: Runbook) -> None:
+    """KernelError when the kernel that a runbook names is not installed."""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    installed = KernelSpecManager().find_kernel_specs()
+    if runbook.kernel not in installed:
+        raise KernelError(
+            f"Runbook '{runbook.name}' wants the kernel '{runbook.kernel}', "
+            "which is not installed here.",
+            hint=near(runbook.kernel, installed) or "Install one with: pip install ipykernel",
+        )
+
+
+def planned_steps(runbook: Runbook) -> dict[str, str]:
+    """The steps a run of this runbook will take, in order: cell id -> title.
+
+    Cells of an old notebook without ids get theirs when it runs, and are not planned.
+    """
+    _, document = read_notebook(runbook.path)
+    cells = document["cells"]
+    return {
+        str(cells[index]["id"]): title
+        for index, title in step_titles(document).items()
+        if cells[index].get("id") and source(cells[index]).strip()
+    }
+
+
+def execute(
+    runbook: Runbook,
+    parameters: Mapping[str, Any],
+    output: Path,
+    *,
+    environment: Mapping[str, str],
+    journal: Journal,
+    cwd: Path,
+) -> str:
+    """Run a runbook to its end; the failed step's words, or nothing when all completed.
+
+    The output notebook at ``output`` is whole at every moment. RunError when papermill itself
+    could not go on, KernelError when no kernel came up.
+    """
+    import papermill
+    from jupyter_client.kernelspec import NoSuchKernel
+    from papermill.exceptions import PapermillException, PapermillExecutionError
+
+    from imtkit.runs.engine import Conditions
+
+    conditions = Conditions(
+        output=output,
+        cwd=cwd,
+        environment=environment,
+        titles=planned_steps(runbook),
+        journal=journal,
+        paths={"input_path": runbook.path.name, "output_path": output.name},
+    )
+    # papermill formats paths with the parameters: doubled braces stay what they are. It is
+    # given no output path, because it would overwrite the file in place.
+    path = str(runbook.path).replace("{", "{{").replace("}", "}}")
+    try:
+        papermill.execute_notebook(
+            path,
+            None,
+            parameters=dict(parameters),
+            engine_name="imt",
+            kernel_name=runbook.kernel,
+            progress_bar=False,
+            conditions=conditions,
+        )
+    except PapermillExecutionError as error:
+        return f"{error.ename}: {error.evalue}"[:2000]
+    except NoSuchKernel as error:
+        raise KernelError(f"The kernel '{runbook.kernel}' is not installed here.") from error
+    except OSError as error:
+        raise RunError(
+            f"The run of '{runbook.name}' stopped: {error}.",
+            hint=f"What was done until then is in {output.name} and in the log.",
+            retryable=True,
+        ) from error
+    except (PapermillException, RuntimeError) as error:
+        raise KernelError(f"The run of '{runbook.name}' stopped: {error}") from error
+    return ""
