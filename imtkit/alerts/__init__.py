@@ -1,0 +1,1 @@
+"""Alerts from outside: what senders post, and what it means for incidents."""
