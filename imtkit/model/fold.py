@@ -317,6 +317,8 @@ def _update(incident: Incident, entry: Entry) -> Incident:
             remote_id=_text(entry, "remote_id"),
             url=_text(entry, "url"),
             error=_text(entry, "error"),
+            impact=_text(entry, "impact", "minor"),
+            is_notifying=entry.data.get("notify") is True,
             components=_table(entry, "components"),
         )
         return replace(incident, updates=(*incident.updates, made))

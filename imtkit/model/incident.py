@@ -104,6 +104,8 @@ class Update:
     remote_id: str = ""
     url: str = ""
     error: str = ""
+    impact: str = "minor"
+    is_notifying: bool = False
     components: Fields = field(default_factory=dict)
 
 
