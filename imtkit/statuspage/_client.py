@@ -83,7 +83,7 @@ class Client:
         """The JSON objects of a list that the service answers to a GET."""
         answer = self._call(_Call("GET", _target(path, query), doing))
         if not isinstance(answer, list):
-            raise self._surprise(doing)
+            raise self.surprise(doing)
         return [self._fields(row, doing) for row in answer]
 
     def put(self, method: str, path: str, body: Fields, *, doing: str) -> Fields:
@@ -199,10 +199,11 @@ class Client:
 
     def _fields(self, answer: object, doing: str) -> Fields:
         if not isinstance(answer, dict):
-            raise self._surprise(doing)
+            raise self.surprise(doing)
         return answer
 
-    def _surprise(self, doing: str) -> ServiceError:
+    def surprise(self, doing: str) -> ServiceError:
+        """The error for an answer that is JSON, but not what this service says."""
         return ServiceError(
             self._message(doing, "was answered with JSON of another shape than expected"),
             hint=f"Check the page's url in imt.toml: {self._account.base} may be another service.",

@@ -168,8 +168,10 @@ class CachetPage:
             answer = self._client.read(
                 path, {**query, "per_page": _ROWS, "page": page}, doing=doing
             )
-            data = answer.get("data")
-            rows = [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
+            rows = answer.get("data")
+            # Taken for an empty list, a stranger's answer would make a second incident.
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise self._client.surprise(doing)
             yield from rows
             if len(rows) < _ROWS:
                 return
