@@ -1,0 +1,68 @@
+"""Checklists that somebody clicks in: what is shown, and what a click says.
+
+JupyterLab's extension (over HTTP) and the widget (over a kernel's comm) speak the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from imtkit.errors import InputError
+from imtkit.kit import checklists
+from imtkit.kit.desk import Desk
+from imtkit.model.checklist import Checklist
+from imtkit.model.entries import utc_from_text, utc_text
+
+MIME_TYPE = "application/vnd.imtkit.checklist+json"
+"""What a notebook keeps of a shown checklist: {"incident", "list"}, a place in the log."""
+
+
+def live_list(desk: Desk, incident_id: str, checklist: Checklist) -> dict[str, Any]:
+    """A checklist as JSON, who would be ticking (empty: nobody is known), and the time here.
+
+    Whoever clicks reckons the click's deadline from ``now``, for clocks differ.
+    """
+    return {
+        "incident": incident_id,
+        "list": checklist.name,
+        "title": checklist.title,
+        "required": checklist.is_required,
+        "person": desk.actor,
+        "now": utc_text(desk.clock.now()),
+        "items": [
+            {
+                "id": item.id,
+                "text": item.text,
+                "by": item.by,
+                "at": utc_text(item.at) if item.at else None,
+                "via": item.via,
+            }
+            for item in checklist.items
+        ],
+    }
+
+
+def click(desk: Desk, incident_id: str, name: str, said: Mapping[str, Any]) -> Checklist:
+    """Record a click: {"item", "checked", "nonce", "not_after"}; the list as it is then.
+
+    InputError when the words are wrong; StateError when it comes after ``not_after``.
+    """
+    item, checked = said.get("item"), said.get("checked")
+    nonce, not_after = said.get("nonce", ""), said.get("not_after")
+    if not isinstance(item, str) or not isinstance(checked, bool) or not isinstance(nonce, str):
+        raise InputError("A click says which item (text) and whether it is checked (true, false).")
+    if len(nonce) > 100:
+        raise InputError("A click's nonce has at most 100 characters.")
+    mark = checklists.tick if checked else checklists.untick
+    return mark(desk, incident_id, name, item, nonce=nonce, not_after=_deadline(not_after))
+
+
+def _deadline(value: object) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return utc_from_text(str(value))
+    except ValueError as error:
+        raise InputError(f"'{value}' is not a time.", hint="Write 2026-11-21T20:16:00Z.") from error

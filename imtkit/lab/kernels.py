@@ -1,0 +1,40 @@
+"""Kernels of ``imt lab``: no open port, and no history file that keeps what cells held."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from jupyter_core.paths import jupyter_runtime_dir
+from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
+from traitlets import CaselessStrEnum, default
+
+_LONGEST_SOCKET = 100
+"""Bytes of a Unix socket's path: the kernel allows 108, some systems 104."""
+_SOCKET_NAME = len("/kernel-00000000-0000-0000-0000-000000000000-ipc-5")
+
+
+class QuietKernelManager(ServerKernelManager):  # type: ignore[misc]  # its types are skipped
+    """Talks to its kernel over sockets in a private folder, where their paths are short enough.
+
+    IPython kernels keep their history in memory: on disk it would hold every parameter.
+    """
+
+    transport = CaselessStrEnum(["tcp", "ipc"], config=True)
+
+    @default("transport")  # type: ignore[untyped-decorator]  # traitlets' types are skipped
+    def _default_transport(self) -> str:
+        return transport_for(Path(jupyter_runtime_dir()))
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        """The kernel's command line; one more option where the kernel is IPython's."""
+        command: list[str] = super().format_kernel_cmd(extra_arguments)
+        if any("ipykernel" in part for part in command):
+            command.append("--HistoryManager.hist_file=:memory:")
+        return command
+
+
+def transport_for(runtime: Path) -> str:
+    """``ipc`` where the system has Unix sockets and their paths fit; else ``tcp``."""
+    fits = len(str(runtime).encode()) + _SOCKET_NAME <= _LONGEST_SOCKET
+    return "ipc" if sys.platform != "win32" and fits else "tcp"

@@ -1,0 +1,1 @@
+"""The notebook's face: what ``import imtkit as imt`` gives somebody in JupyterLab."""

@@ -1,0 +1,66 @@
+"""Cells run by hand are steps of the record: when, how long, and how they ended."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import Any
+
+from imtkit.errors import ImtkitError
+from imtkit.kit import Desk, runs
+from imtkit.model.words import one_line
+from imtkit.widgets import notebook
+from imtkit.widgets.notebook import Cell
+
+
+class Sitting:
+    """One person (or plain papermill) at one notebook on one kernel.
+
+    IPython calls it before and after every cell. What cannot be logged is said loudly in that
+    cell's output, and never stops the cell.
+    """
+
+    def __init__(self, desk: Desk, incident_id: str, run_id: str) -> None:
+        self.incident_id = incident_id
+        self._desk = desk
+        self._run_id = run_id
+        self._running: tuple[Cell, datetime] | None = None
+
+    def begin(self, cell: Cell) -> None:
+        """Take the time: this cell begins."""
+        self._running = (cell, self._desk.clock.now())
+
+    def end(self, error: BaseException | None) -> None:
+        """Log the cell that began: completed, failed, or cancelled by an interrupt."""
+        if self._running is None:
+            return
+        (cell, began_at), self._running = self._running, None
+        try:
+            runs.log_cell(
+                self._desk,
+                self.incident_id,
+                self._run_id,
+                cell=cell.id,
+                title=cell.title,
+                outcome=(*_outcome(error), began_at),
+            )
+        except ImtkitError as fault:
+            hint = f" {fault.hint}" if fault.hint else ""
+            sys.stderr.write(f"imtkit: THIS CELL IS NOT IN THE LOG. {fault}{hint}\n")
+
+    def before_cell(self, info: Any) -> None:  # noqa: ANN401 - IPython ships no types
+        """IPython's ``pre_run_cell``."""
+        ip = notebook.shell()
+        if ip is not None:
+            self.begin(notebook.cell_of(ip, info.cell_id, str(info.raw_cell)))
+
+    def after_cell(self, result: Any) -> None:  # noqa: ANN401
+        """IPython's ``post_run_cell``."""
+        self.end(result.error_before_exec or result.error_in_exec)
+
+
+def _outcome(error: BaseException | None) -> tuple[str, str]:
+    if error is None:
+        return "completed", ""
+    said = one_line(f"{type(error).__name__}: {error}", most=300)
+    return ("cancelled" if isinstance(error, KeyboardInterrupt) else "failed"), said
