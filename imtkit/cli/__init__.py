@@ -1,0 +1,113 @@
+"""The terminal's face: ``imt NOUN VERB``, one file a noun.
+
+Results go to stdout, talk and errors to stderr; ``--json`` prints one JSON document. This is
+the one place where errors become words and exit codes: each branch of the error tree has its
+own code, a usage that cannot be read is 2, Ctrl-C is 130, a fault of imtkit itself is 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from imtkit.errors import ImtkitError
+
+if TYPE_CHECKING:
+    from click import ClickException
+
+    from imtkit.cli.face import Face
+
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+"""What a shell shows for a program that SIGINT or SIGPIPE ended."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    import click
+
+    from imtkit.cli.app import imt
+    from imtkit.cli.face import Face
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    face = Face()
+    try:
+        code = imt.main(given, prog_name="imt", standalone_mode=False, obj=face)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        # The command line could not be read to its end, so what it says of --json may be unread.
+        face.is_json = face.is_json or "--json" in given
+        return _usage(error, face)
+    except (click.Abort, KeyboardInterrupt):
+        return _failed("Stopped.", {"type": "Interrupted"}, face, INTERRUPTED)
+    except ImtkitError as error:
+        _trace(face)
+        return _told(error, face)
+    except BrokenPipeError:
+        _close_stdout()
+        return PIPE_CLOSED
+    except Exception as error:  # noqa: BLE001 # the outermost frame of this face
+        _trace(face)
+        return _unexpected(error, face)
+    return code if isinstance(code, int) else face.exit_code
+
+
+def _usage(error: ClickException, face: Face) -> int:
+    if face.is_json:
+        described = {"type": "UsageError", "hint": "See --help."}
+        return _failed(error.format_message(), described, face, error.exit_code)
+    error.show()
+    return int(error.exit_code)
+
+
+def _told(error: ImtkitError, face: Face) -> int:
+    described: dict[str, object] = {
+        "type": type(error).__name__,
+        "hint": error.hint,
+        "retryable": error.retryable,
+    }
+    missing = getattr(error, "missing", ())
+    if missing:
+        described["missing"] = list(missing)
+    return _failed(str(error), described, face, error.exit_code)
+
+
+def _unexpected(error: Exception, face: Face) -> int:
+    described: dict[str, object] = {"type": type(error).__name__, "retryable": False}
+    if not face.is_verbose:
+        described["hint"] = "This is a fault of imtkit. Run it again with -v to see where."
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return _failed(text, described, face, 1)
+
+
+def _failed(message: str, described: Mapping[str, object], face: Face, code: int) -> int:
+    """Say on stderr what went wrong and what to do next; the exit code given."""
+    from imtkit.model.words import visible
+
+    if face.is_json:
+        full = {"type": "", "message": message, "hint": "", "retryable": False, **described}
+        print(json.dumps({"error": full}, indent=2), file=sys.stderr)  # noqa: T201
+        return code
+    lines = [message if code == INTERRUPTED else f"Error: {message}"]
+    if described.get("hint"):
+        lines.append(f"  {described['hint']}")
+    text = visible("\n".join(lines))
+    print(text, file=sys.stderr)  # noqa: T201 # click may be what failed
+    return code
+
+
+def _trace(face: Face) -> None:
+    if face.is_verbose:
+        import traceback
+
+        from imtkit.model.words import visible
+
+        sys.stderr.write(visible(traceback.format_exc()))
+
+
+def _close_stdout() -> None:
+    """Point stdout elsewhere, or Python complains at its end about the pipe that is gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

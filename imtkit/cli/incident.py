@@ -1,0 +1,356 @@
+"""``imt incident``: open, move on, write down, look."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imtkit.cli.arguments import INCIDENT, MOMENT, PAIR
+from imtkit.cli.documents import entry_document, incident_document
+from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
+from imtkit.errors import MissingFieldsError
+from imtkit.model.lifecycle import CATEGORIES, MODES, STATUSES
+from imtkit.model.words import one_line
+
+if TYPE_CHECKING:
+    from imtkit.kit import Desk
+    from imtkit.model.entries import Entry
+    from imtkit.model.incident import Incident, Summary
+
+incident_id = click.argument("incident_id", type=INCIDENT, metavar="ID")
+at_option = click.option("--at", type=MOMENT, help="When it happened: 14:05, 10m, or RFC 3339.")
+
+
+@click.group(cls=Noun)
+def incident() -> None:
+    """Open incidents, move them on, write down what happens."""
+
+
+@incident.command(
+    "open",
+    examples=(
+        'imt incident open --title "Checkout fails" --service orders --measure error_rate=30%',
+    ),
+)
+@click.option("--title", required=True, help="What is wrong, in a few words.")
+@click.option("--severity", default="", metavar="LEVEL", help="Else as measured, else the default.")
+@click.option("--service", "services", multiple=True, help="A service that is affected.")
+@click.option("--measure", "measures", type=PAIR, multiple=True, help="error_rate=0.3, or 30%.")
+@click.option("--mode", type=click.Choice(MODES), default="live", show_default=True)
+@click.option("--category", type=click.Choice(CATEGORIES))
+@click.option("--summary", default="", help="What is known so far.")
+@click.option("--tag", "tags", multiple=True)
+@click.option("--owner", default="", help="Else the owner of its service.")
+@at_option
+@writes
+@pass_face
+def open_(
+    face: Face, /, measures: tuple[tuple[str, str], ...], at: datetime | None, **told: object
+) -> None:
+    """Open an incident."""
+    from imtkit.cli.arguments import measures_from_pairs
+    from imtkit.kit import incidents
+    from imtkit.model.opening import Opening
+
+    given: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+    opening = Opening(measures=measures_from_pairs(measures), **given)
+    with face.desk() as desk:
+        opened = incidents.open_(desk, opening, at=at)
+        _give(face, desk, opened, _opened_line(opened))
+
+
+@incident.command("list", examples=("imt incident list --severity sev1 --service orders",))
+@click.option("--status", "statuses", type=click.Choice(STATUSES), multiple=True)
+@click.option("--severity", "severities", multiple=True, metavar="LEVEL")
+@click.option("--mode", "modes", type=click.Choice(MODES), multiple=True)
+@click.option("--service", default="", help="Incidents of this service.")
+@click.option("--search", "text", default="", help="Words of the title.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--all", "is_all", is_flag=True, help="Those that are over as well.")
+@everywhere
+@pass_face
+def list_(face: Face, /, limit: int, is_all: bool, **wanted: str) -> None:
+    """List incidents, newest first; those that are over only with --all or --status."""
+    from imtkit.contracts import Query
+    from imtkit.kit import incidents
+
+    query = Query(limit=limit, **wanted)  # type: ignore[arg-type]
+    if not (is_all or query.statuses):
+        query = replace(query, statuses=("open", "acknowledged", "mitigated"))
+    with face.desk() as desk:
+        rows = incidents.list_(desk, query)
+        if face.is_json:
+            face.give_json(rows)
+        else:
+            _draw_list(face, desk, rows, is_all=is_all)
+
+
+@incident.command(examples=("imt incident show INC-2026-0042",))
+@incident_id
+@everywhere
+@pass_face
+def show(face: Face, incident_id: str) -> None:
+    """Show an incident: head, people, checklists, decisions, runs, timeline."""
+    from imtkit.kit import incidents
+
+    with face.desk() as desk:
+        found = incidents.get(desk, incident_id)
+        if face.is_json:
+            face.give_json(incident_document(found, desk.settings.root, with_timeline=True))
+            return
+        from imtkit.cli.pages import incident_page
+
+        face.draw(incident_page(found, desk.settings.severities))
+
+
+@incident.command(examples=("imt incident ack INC-2026-0042",))
+@incident_id
+@click.option("--reason", default="")
+@at_option
+@writes
+@pass_face
+def ack(face: Face, incident_id: str, reason: str, at: datetime | None) -> None:
+    """Take an incident in hand; whoever does owns it if nobody else does."""
+    _move(face, incident_id, "acknowledge", reason=reason, at=at)
+
+
+@incident.command(
+    examples=('imt incident mitigate INC-2026-0042 --reason "traffic moved to the other site"',)
+)
+@incident_id
+@click.option("--reason", default="", help="What contains the damage.")
+@at_option
+@writes
+@pass_face
+def mitigate(face: Face, incident_id: str, reason: str, at: datetime | None) -> None:
+    """Say that the damage is contained."""
+    _move(face, incident_id, "mitigate", reason=reason, at=at)
+
+
+@incident.command(
+    examples=('imt incident resolve INC-2026-0042 --resolution "rolled back to v41"',)
+)
+@incident_id
+@click.option("--resolution", default="", help="What restored the service.")
+@click.option("--set", "pairs", type=PAIR, multiple=True, help="Another field: name=value.")
+@at_option
+@writes
+@pass_face
+def resolve(
+    face: Face, incident_id: str, resolution: str, pairs: tuple[tuple[str, str], ...], at: datetime
+) -> None:
+    """Say that service is restored, and that this was verified."""
+    fields = {**dict(pairs), **({"resolution": resolution} if resolution else {})}
+    _move(face, incident_id, "resolve", fields=fields, at=at)
+
+
+@incident.command(examples=('imt incident close INC-2026-0042 --cause "the pool was too small"',))
+@incident_id
+@click.option("--cause", default="", help="Why it happened.")
+@click.option("--set", "pairs", type=PAIR, multiple=True, help="Another field: name=value.")
+@at_option
+@writes
+@pass_face
+def close(
+    face: Face, incident_id: str, cause: str, pairs: tuple[tuple[str, str], ...], at: datetime
+) -> None:
+    """Close an incident: all that was owed is done. Its record is built."""
+    fields = {**dict(pairs), **({"cause": cause} if cause else {})}
+    _move(face, incident_id, "close", fields=fields, at=at)
+
+
+@incident.command(
+    examples=('imt incident reopen INC-2026-0042 --reason "errors are back since 14:20"',)
+)
+@incident_id
+@click.option("--reason", required=True, help="Why it is not over.")
+@at_option
+@writes
+@pass_face
+def reopen(face: Face, incident_id: str, reason: str, at: datetime | None) -> None:
+    """Say that it was not over, and why."""
+    _move(face, incident_id, "reopen", reason=reason, at=at)
+
+
+@incident.command(
+    examples=('imt incident review INC-2026-0042 --reason "three actions, see the notes"',)
+)
+@incident_id
+@click.option("--reason", default="", help="What the review came to.")
+@at_option
+@writes
+@pass_face
+def review(face: Face, incident_id: str, reason: str, at: datetime | None) -> None:
+    """Say that the post-incident review was held."""
+    _move(face, incident_id, "review", reason=reason, at=at)
+
+
+@incident.command(
+    examples=(
+        "imt incident note INC-2026-0042 the queue is draining",
+        "journalctl -u orders | tail | imt incident note INC-2026-0042 -",
+    )
+)
+@incident_id
+@click.argument("text", nargs=-1, required=True)
+@at_option
+@writes
+@pass_face
+def note(face: Face, incident_id: str, text: tuple[str, ...], at: datetime | None) -> None:
+    """Write something down; '-' reads it from stdin."""
+    from imtkit.kit import incidents
+
+    said = sys.stdin.read().strip() if text == ("-",) else " ".join(text)
+    with face.desk() as desk:
+        _give_entry(face, incidents.note(desk, incident_id, said, at=at))
+
+
+@incident.command(
+    examples=('imt incident decide INC-2026-0042 Roll back --reason "errors began with v42"',)
+)
+@incident_id
+@click.argument("text", nargs=-1, required=True)
+@click.option("--reason", required=True, help="Why this and nothing else.")
+@at_option
+@writes
+@pass_face
+def decide(
+    face: Face, incident_id: str, text: tuple[str, ...], reason: str, at: datetime | None
+) -> None:
+    """Log a decision, with who and why."""
+    from imtkit.kit import incidents
+
+    with face.desk() as desk:
+        _give_entry(face, incidents.decide(desk, incident_id, " ".join(text), reason=reason, at=at))
+
+
+@incident.command(
+    "set",
+    examples=(
+        'imt incident set INC-2026-0042 severity=sev2 --reason "one shop only"',
+        'imt incident set INC-2026-0042 services=orders,payments cause="a lost index"',
+    ),
+)
+@incident_id
+@click.argument("pairs", type=PAIR, nargs=-1, required=True, metavar="NAME=VALUE...")
+@click.option("--reason", default="")
+@writes
+@pass_face
+def set_(face: Face, incident_id: str, pairs: tuple[tuple[str, str], ...], reason: str) -> None:
+    """Give fields new values; lists take commas."""
+    from imtkit.kit import incidents
+
+    with face.desk() as desk:
+        changed = incidents.set_fields(desk, incident_id, dict(pairs), reason=reason)
+        _give(face, desk, changed, f"{changed.id}: {one_line(', '.join(n for n, _ in pairs))} set.")
+
+
+@incident.command(examples=('imt incident assign INC-2026-0042 commander "Ada Lovelace"',))
+@incident_id
+@click.argument("role")
+@click.argument("person")
+@writes
+@pass_face
+def assign(face: Face, incident_id: str, role: str, person: str) -> None:
+    """Give a person a role; 'owner' is one."""
+    from imtkit.kit import incidents
+
+    with face.desk() as desk:
+        changed = incidents.assign(desk, incident_id, role, person)
+        _give(face, desk, changed, f"{changed.id}: {one_line(person)} is now {one_line(role)}.")
+
+
+@incident.command(examples=("imt incident tick INC-2026-0042 first-steps look-at-the-logs",))
+@incident_id
+@click.argument("checklist")
+@click.argument("items", nargs=-1, required=True, metavar="ITEM...")
+@click.option("--undo", is_flag=True, help="Take the tick back.")
+@writes
+@pass_face
+def tick(face: Face, incident_id: str, checklist: str, items: tuple[str, ...], undo: bool) -> None:
+    """Tick items of a checklist, by their ids or their texts."""
+    from imtkit.kit import checklists
+    from imtkit.model.drawing import checklist_text
+
+    mark = checklists.untick if undo else checklists.tick
+    with face.desk() as desk:
+        known = checklists.get(desk, incident_id, checklist)
+        for wanted in [known.item(item).id for item in items]:
+            known = mark(desk, incident_id, checklist, wanted)
+        face.give(known, lambda: checklist_text(known))
+
+
+def _move(
+    face: Face,
+    incident_id: str,
+    verb: str,
+    *,
+    fields: Mapping[str, str] | None = None,
+    reason: str = "",
+    at: datetime | None = None,
+) -> None:
+    """Move an incident on; on a terminal the fields that are owed are asked for."""
+    from imtkit.kit import incidents
+
+    given = dict(fields or {})
+    with face.desk() as desk:
+        try:
+            moved = incidents.move(desk, incident_id, verb, fields=given, reason=reason, at=at)
+        except MissingFieldsError as error:
+            owed = [name for name in error.missing if not name.startswith("checklist ")]
+            if not (face.is_asking and owed):
+                raise
+            face.say(str(error))
+            given |= {name: face.ask(name.capitalize()) for name in owed}
+            moved = incidents.move(desk, incident_id, verb, fields=given, reason=reason, at=at)
+        _give(face, desk, moved, f"{moved.id} is {moved.status}.")
+        if verb == "close":
+            from imtkit.kit import records
+
+            # The incident is closed in the log, whatever becomes of its record.
+            face.say(f"Its record: {records.build(desk, moved.id)}")
+
+
+def _draw_list(face: Face, desk: Desk, rows: Sequence[Summary], *, is_all: bool) -> None:
+    from imtkit.cli.pages import UNWRAPPED, incident_table
+
+    if not rows:
+        face.say("No incident is like that." if is_all else "No incident is open like that.")
+        face.say("Those that are over: imt incident list --all. A new one: imt incident open.")
+        return
+    # A program that reads the list gets whole titles, however long.
+    width = face.console(piped_width=UNWRAPPED).width
+    severities, now = desk.settings.severities, desk.clock.now()
+    table = incident_table(rows, severities, now=now, width=width)
+    face.draw(table, piped_width=UNWRAPPED)
+
+
+def _give(face: Face, desk: Desk, found: Incident, line: str) -> None:
+    face.give(incident_document(found, desk.settings.root), line)
+
+
+def _give_entry(face: Face, entry: Entry) -> None:
+    face.give(entry_document(entry), f"{entry.incident}: entry {entry.n} is in the log.")
+
+
+def _opened_line(opened: Incident) -> str:
+    grounds = [
+        ground
+        for entry in opened.entries
+        if entry.type == "severity.proposed"
+        for ground in entry.data["grounds"]
+    ]
+    why = ""
+    if grounds:
+        asked = next(e.data["severity"] for e in opened.entries if e.type == "severity.proposed")
+        why = f": {'; '.join(grounds)}"
+        if asked != opened.severity:
+            why = f"; measured {asked}{why}"
+    return one_line(
+        f"{opened.id} opened, {opened.severity}{why}. Next: imt incident ack {opened.id}"
+    )

@@ -1,0 +1,44 @@
+"""``imt lab``: JupyterLab in the workspace."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from imtkit.cli.arguments import INCIDENT
+from imtkit.cli.face import Face, Verb, pass_face, writes
+
+
+@click.command(cls=Verb, examples=("imt lab", "imt lab http-service --incident INC-2026-0042"))
+@click.argument("runbook", required=False)
+@click.option("--incident", "incident_id", type=INCIDENT, default="", help="Work on this incident.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Else Jupyter chooses.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@writes
+@pass_face
+def lab(face: Face, runbook: str | None, incident_id: str, port: int, no_browser: bool) -> None:
+    """Open JupyterLab in the workspace, perhaps on a copy of a runbook for an incident."""
+    from imtkit.lab.serve import lab_command
+
+    settings = face.settings()
+    command = lab_command(
+        settings,
+        port=port,
+        open_browser=not no_browser,
+        notebook=_copy(face, runbook, incident_id) if runbook else None,
+        actor=face.actor,
+    )
+    os.chdir(command.folder)
+    # Jupyter takes this process over, and with it the terminal and Ctrl-C.
+    os.execve(command.arguments[0], command.arguments, dict(command.environment))  # noqa: S606
+
+
+def _copy(face: Face, runbook: str, incident_id: str) -> Path:
+    """The notebook to open: a fresh copy in the incident's folder, or the runbook itself."""
+    from imtkit.kit import runbooks
+
+    with face.desk() as desk:
+        found = runbooks.find(desk.settings, runbook)
+        return runbooks.copy_for(desk, found, incident_id) if incident_id else found.path
