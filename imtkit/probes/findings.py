@@ -79,6 +79,13 @@ def findings_of(*several: Iterable[Finding]) -> Findings:
     return Findings(one for some in several for one in some)
 
 
+def level_of(value: float, warning: float, critical: float) -> Level:
+    """Where a value stands that is the worse the higher it is."""
+    if value >= critical:
+        return "critical"
+    return "warning" if value >= warning else "ok"
+
+
 def _html(finding: Finding) -> str:
     """One finding as a paragraph; the level is a word, so that no colour is needed."""
     parts = [f"<strong>{finding.level.upper()}</strong>: {escape(finding.what)}"]

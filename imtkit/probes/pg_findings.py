@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imtkit.probes.findings import Finding, Findings, Level
+from imtkit.probes.findings import Finding, Findings, Level, level_of
 from imtkit.probes.pg_facts import (
     Bloat,
     Connections,
@@ -75,13 +75,6 @@ def diagnose(facts: Facts, limits: Limits = Limits()) -> Findings:
         case Statements():
             found = _statements(facts, limits)
     return Findings(found)
-
-
-def level_of(value: float, warning: float, critical: float) -> Level:
-    """Where a value stands that is the worse the higher it is."""
-    if value >= critical:
-        return "critical"
-    return "warning" if value >= warning else "ok"
 
 
 def _reach(reach: Reach) -> Iterator[Finding]:
