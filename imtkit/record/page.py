@@ -1,0 +1,136 @@
+"""One executed notebook as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imtkit.config import shipped
+from imtkit.model.incident import Incident, Run, Step
+from imtkit.model.words import moment_text, run_name, span_text, visible
+from imtkit.record._templates import environment, state_class
+from imtkit.record.notebook import mended, read_notebook
+from imtkit.record.seal import seal
+
+if TYPE_CHECKING:
+    from imtkit.record._exporter import RecordExporter
+
+MODE_WORDS: Mapping[str, str] = {
+    "drill": "an exercise, not a real incident.",
+    "test": "a test of the tools, not a real incident.",
+    "retrospective": "a real incident, written down afterwards.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _CellStep:
+    """What a page says beside a code cell."""
+
+    number: int
+    state: str
+    label: str
+    span: str = ""
+    at: str = ""
+    who: str = ""
+
+
+class Pages:
+    """Makes pages. Keep one for the life of the process: its first page costs two seconds of
+    imports, each later one milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self._jinja = environment()
+        self._exporter: RecordExporter | None = None
+
+    def page(
+        self, notebook: Path | Mapping[str, Any], incident: Incident, runs: Sequence[Run] = ()
+    ) -> str:
+        """The page of a notebook (a path, or its tables) that these runs of the incident wrote.
+
+        No script, no style sheet or image from elsewhere, no live content; the same notebook
+        and the same log give the same text. RecordError when the notebook cannot be drawn.
+        """
+        tables = read_notebook(notebook) if isinstance(notebook, Path) else mended(notebook)
+        name = notebook.stem if isinstance(notebook, Path) else "notebook"
+        seal(tables, incident)
+        title = run_name(runs[-1]) if runs else visible(name)
+        about = {
+            "title": page_title(incident, title),
+            "head": self._head(incident, runs, title),
+            "foot": self._jinja.get_template("foot.html.j2").render(incident=incident),
+            "steps": cell_steps(tables["cells"], runs),
+        }
+        return self._started().draw(tables, about)
+
+    def _started(self) -> RecordExporter:
+        if self._exporter is None:
+            from imtkit.record._exporter import RecordExporter
+
+            self._exporter = RecordExporter(shipped("templates"))
+        return self._exporter
+
+    def _head(self, incident: Incident, runs: Sequence[Run], title: str) -> str:
+        alarms = [
+            f"The run {run.id} had not ended when this record was built; what is below is what "
+            "it had written by then."
+            for run in runs
+            if run.status == "running" and not run.by_hand
+        ]
+        return self._jinja.get_template("head.html.j2").render(
+            incident=incident,
+            runs=runs,
+            title=title,
+            alarms=alarms,
+            mode_words=MODE_WORDS.get(incident.mode, "not a live incident."),
+        )
+
+
+def page_title(incident: Incident, title: str) -> str:
+    """A page's title; what is not a live incident says so first."""
+    mode = "" if incident.mode == "live" else f"[{incident.mode.upper()}] "
+    return visible(f"{mode}{title} – {incident.id}")
+
+
+def cell_steps(cells: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> dict[str, _CellStep]:
+    """What to say beside each code cell, by cell id: from the log, else from the cell."""
+    logged = {step.id: step for run in runs for step in run.steps}
+    code = [cell for cell in cells if cell["cell_type"] == "code" and cell["source"].strip()]
+    return {
+        cell["id"]: _from_log(number, logged[cell["id"]])
+        if cell["id"] in logged
+        else _from_cell(number, cell)
+        for number, cell in enumerate(code, start=1)
+    }
+
+
+def _from_log(number: int, step: Step) -> _CellStep:
+    began, ended = step.started_at, step.finished_at
+    return _CellStep(
+        number,
+        state_class(step.status),
+        visible(step.status.replace("-", " ")),
+        span_text(ended - began) if began and ended else "",
+        moment_text(began) if began else "",
+        visible(step.actor),
+    )
+
+
+def _from_cell(number: int, cell: Mapping[str, Any]) -> _CellStep:
+    """What a cell says of itself. A 'completed' that never ran is not believed: papermill
+    stamps it on cells that it skipped.
+    """
+    said = _stamp(cell, "imtkit") or _stamp(cell, "papermill")
+    if cell.get("execution_count") is None:
+        return _CellStep(number, "", "not run")
+    if said in ("failed", "timed-out", "kernel-died", "cancelled", "waiting", "completed"):
+        return _CellStep(number, state_class(said), f"{said.replace('-', ' ')}, not in the log")
+    return _CellStep(number, "", "ran, not in the log")
+
+
+def _stamp(cell: Mapping[str, Any], key: str) -> str:
+    about = cell["metadata"].get(key)
+    status = about.get("status") if isinstance(about, Mapping) else None
+    return status if isinstance(status, str) else ""
