@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import rfc8785
@@ -29,24 +29,51 @@ FIELDS = (
 )
 """What is hashed: every column but the hash itself."""
 
+_DEEPEST = 100
+"""Data nested deeper could be written from one place and be unreadable from another."""
+
+_plain = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
 
 def canonical(value: Mapping[str, Any], what: str) -> bytes:
     """Canonical JSON; InputError when a value has no exact JSON form (NaN, 2**60, bytes …)."""
     try:
-        return rfc8785.dumps(dict(value))
+        text = rfc8785.dumps(dict(value))
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise InputError(
             f"The data of '{what}' cannot be kept exactly: {error}",
             hint="Use text, booleans, finite numbers up to 2**53, lists and tables.",
         ) from error
+    if text.count(b"{") + text.count(b"[") > _DEEPEST and _depth(value) > _DEEPEST:
+        raise InputError(f"The data of '{what}' is nested more than {_DEEPEST} deep.")
+    return text
 
 
-def hash_of(row: Mapping[str, Any]) -> str:
-    """The hash of a row of the log; its ``data`` may be the table or its canonical text."""
-    body = {name: row[name] for name in FIELDS}
-    if isinstance(body["data"], str):
-        body["data"] = json.loads(body["data"])
-    return hashlib.sha256(canonical(body, str(row["type"]))).hexdigest()
+def _depth(value: object) -> int:
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        level = [inner for outer in level for inner in _inside(outer)]
+    return depth
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def hash_of(row: Mapping[Any, Any]) -> str:
+    """The hash of a row of the log, whose ``data`` is canonical text.
+
+    ValueError or TypeError when a value cannot stand in a log's row.
+    """
+    # Everything but ``data`` is text and whole numbers under ASCII names: there plain JSON with
+    # sorted names is RFC 8785's form, in a tenth of the time. A test holds the two together.
+    before = _plain({"actor": row["actor"]})
+    after = _plain({name: row[name] for name in FIELDS if name not in ("actor", "data")})
+    text = f'{before[:-1]},"data":{row["data"]},{after[1:]}'
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def line_of(entry: Entry) -> bytes:

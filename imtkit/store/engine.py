@@ -6,15 +6,16 @@ import random
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.pool import StaticPool
 
-from imtkit.errors import StoreBusyError, StoreError
+from imtkit.errors import InputError, StoreBusyError, StoreError
 
 _WRITE_LOCK = 0x696D74
 """PostgreSQL advisory lock that makes one writer of many; any constant no one else uses."""
@@ -36,6 +37,13 @@ class SqliteEngine:
         # A writer asks for its turn itself: SQLite's own waiting doubles its naps and starves.
         self._writer = self._open(address, busy_seconds=0)
         self._reader = self._writer if self.is_memory else self._open(address, busy_seconds=10)
+        # A log in memory lives on one connection, which threads must share one after another.
+        self._alone: AbstractContextManager[object] = RLock() if self.is_memory else nullcontext()
+
+    @property
+    def dialect(self) -> sa.Dialect:
+        """How SQLAlchemy words statements for this database."""
+        return self._writer.dialect
 
     def _open(self, address: sa.URL, *, busy_seconds: float) -> sa.Engine:
         options: dict[str, Any] = {"poolclass": StaticPool} if self.is_memory else {}
@@ -58,13 +66,29 @@ class SqliteEngine:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection to read with."""
-        with faults(self.name), self._reader.connect() as connection:
+        with faults(self.name), self._alone, self._reader.connect() as connection:
             yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """A connection to read the whole log with, as it is at one moment.
+
+        Text that is not UTF-8 (somebody wrote over it) comes with surrogates in it.
+        """
+        with self.reading() as connection:
+            raw: Any = connection.connection.driver_connection
+            raw.text_factory = _lenient_text
+            connection.exec_driver_sql("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.exec_driver_sql("ROLLBACK")
+                raw.text_factory = str
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that no other writer is inside of; on disk when it ends."""
-        with faults(self.name), self._writer.connect() as connection:
+        with faults(self.name), self._alone, self._writer.connect() as connection:
             self._take_turn(connection)
             try:
                 yield connection
@@ -106,11 +130,22 @@ class PostgresEngine:
             address, pool_pre_ping=True, connect_args={"connect_timeout": 10}
         )
 
+    @property
+    def dialect(self) -> sa.Dialect:
+        """How SQLAlchemy words statements for this database."""
+        return self._engine.dialect
+
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection to read with."""
         with faults(self.name), self._engine.connect() as connection:
             yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """A connection to read the whole log with, as it is at one moment."""
+        with self.reading() as connection:
+            yield connection.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -122,6 +157,10 @@ class PostgresEngine:
     def close(self) -> None:
         """Let go of the connections."""
         self._engine.dispose()
+
+
+def _lenient_text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _make_folder(folder: Path) -> None:
@@ -139,6 +178,8 @@ def faults(name: str) -> Iterator[None]:
     """The one place where a database's errors become ours."""
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise InputError(f"A text for the log {name} holds half a character: {error}") from error
     except exc.SQLAlchemyError as error:
         original = getattr(error, "orig", None)
         text = str(original if original is not None else error).strip()

@@ -18,6 +18,7 @@ from imtkit.store import projection
 from imtkit.store.chain import canonical, hash_of
 from imtkit.store.engine import PostgresEngine, SqliteEngine
 from imtkit.store.schema import VERSION, entries, heads, incidents
+from imtkit.store.statements import statements_for
 from imtkit.store.verify import first_faults
 
 _PAGE = 2_000
@@ -30,6 +31,7 @@ class SqlStore:
     def __init__(self, engine: SqliteEngine | PostgresEngine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+        self._ask = statements_for(engine.dialect)
 
     # Writing
 
@@ -40,14 +42,12 @@ class SqlStore:
         NotFoundError for an incident that was never opened.
         """
         with self._engine.writing() as connection:
-            self._require_incident(connection, incident)
             return self._store(connection, incident, drafts)
 
     def change(self, incident: str, decide: Decide) -> list[Entry]:
         """Append what ``decide`` says of the incident as it stands, nobody writing between."""
         with self._engine.writing() as connection:
-            self._require_incident(connection, incident)
-            stands = fold(incident, self._read(connection, incident))
+            stands = fold(incident, self._known(connection, incident))
             return self._store(connection, incident, decide(stands))
 
     def open_incident(self, draft: Draft) -> Entry:
@@ -57,27 +57,35 @@ class SqlStore:
             if first is not None:
                 return first
             id_ = projection.next_id(connection, self._clock.now().year)
-            return self._store(connection, id_, [draft])[0]
+            return self._store(connection, id_, [draft], is_new=True)[0]
 
     def _store(
-        self, connection: sa.Connection, incident: str, drafts: Sequence[Draft]
+        self,
+        connection: sa.Connection,
+        incident: str,
+        drafts: Sequence[Draft],
+        *,
+        is_new: bool = False,
     ) -> list[Entry]:
+        ends = self._ask.ends.run(connection, {"of": incident}).one_or_none()
+        if ends is None and not is_new and incident != WORKSPACE:
+            raise self._unknown(connection, incident)
+        newest = ends.seq if ends else self._ask.newest.run(connection).scalar()
+        place = (newest or 0, ends.n, ends.hash) if ends else (newest or 0, 0, "")
         stored: list[Entry] = []
         rows: list[dict[str, Any]] = []
-        seq, n, prev = self._ends(connection, incident)
         for draft in drafts:
             first = self._by_key(connection, draft.key)
             first = first or next((e for e in stored if e.key and e.key == draft.key), None)
             if first is None:
-                seq, n = seq + 1, n + 1
-                row = self._row(draft, incident, (seq, n, prev))
-                prev = row["hash"]
+                row = self._row(draft, incident, place)
+                place = (row["seq"], row["n"], row["hash"])
                 rows.append(row)
                 first = _entry(row)
             stored.append(first)
         if rows:
-            connection.execute(sa.insert(entries), rows)
-            self._move_head(connection, incident, n, prev)
+            self._ask.insert.run_each(connection, rows)
+            self._move_head(connection, incident, place[1], place[2])
             if any(_shows_in_lists(row) for row in rows) and incident != WORKSPACE:
                 whole = fold(incident, self._read(connection, incident))
                 projection.write(connection, whole)
@@ -87,9 +95,9 @@ class SqlStore:
         now = self._clock.now()
         seq, n, prev = place
         row: dict[str, Any] = {
-            "seq": seq,
+            "seq": seq + 1,
             "incident": incident,
-            "n": n,
+            "n": n + 1,
             "type": draft.type,
             "occurred_at": utc_text(draft.occurred_at or now),
             "zone": draft.zone,
@@ -104,39 +112,21 @@ class SqlStore:
         row["hash"] = hash_of(row)
         return row
 
-    def _ends(self, connection: sa.Connection, incident: str) -> tuple[int, int, str]:
-        last = (
-            sa.select(entries.c.n, entries.c.hash)
-            .where(entries.c.incident == incident)
-            .order_by(entries.c.n.desc())
-            .limit(1)
-        )
-        seq = connection.execute(sa.select(sa.func.max(entries.c.seq))).scalar()
-        row = connection.execute(last).one_or_none()
-        return seq or 0, row.n if row else 0, row.hash if row else ""
-
     def _move_head(self, connection: sa.Connection, incident: str, n: int, hash_: str) -> None:
-        moved = connection.execute(
-            sa.update(heads).where(heads.c.incident == incident).values(n=n, hash=hash_)
-        )
-        if moved.rowcount == 0:
-            connection.execute(sa.insert(heads).values(incident=incident, n=n, hash=hash_))
+        moved = {"of": incident, "to_n": n, "to_hash": hash_}
+        if n == 1 or self._ask.move_head.run(connection, moved).rowcount == 0:
+            row = {"incident": incident, "n": n, "hash": hash_}
+            self._ask.insert_head.run(connection, row)
 
-    def _require_incident(self, connection: sa.Connection, incident: str) -> None:
-        if incident == WORKSPACE:
-            return
-        found = connection.execute(
-            sa.select(heads.c.n).where(heads.c.incident == incident)
-        ).one_or_none()
-        if found is None:
-            recent = sa.select(incidents.c.id).order_by(incidents.c.id.desc()).limit(500)
-            known = connection.execute(recent).scalars()
-            raise NotFoundError.of("Incident", incident, known)
+    def _unknown(self, connection: sa.Connection, incident: str) -> NotFoundError:
+        newest = (incidents.c.year.desc(), incidents.c.number.desc())
+        recent = sa.select(incidents.c.id).order_by(*newest).limit(500)
+        return NotFoundError.of("Incident", incident, connection.execute(recent).scalars())
 
     def _by_key(self, connection: sa.Connection, key: str | None) -> Entry | None:
         if key is None:
             return None
-        row = connection.execute(sa.select(entries).where(entries.c.key == key)).one_or_none()
+        row = self._ask.by_key.run(connection, {"key": key}).one_or_none()
         return _entry(row._mapping) if row else None
 
     # Reading
@@ -169,8 +159,13 @@ class SqlStore:
     def incident(self, incident: str) -> Incident:
         """The incident as its entries say it is; NotFoundError names the nearest id."""
         with self._engine.reading() as connection:
-            self._require_incident(connection, incident)
-            return fold(incident, self._read(connection, incident))
+            return fold(incident, self._known(connection, incident))
+
+    def _known(self, connection: sa.Connection, incident: str) -> list[Entry]:
+        found = self._read(connection, incident)
+        if not found and incident != WORKSPACE:
+            raise self._unknown(connection, incident)
+        return found
 
     def _read(self, connection: sa.Connection, incident: str) -> list[Entry]:
         wanted = sa.select(entries).where(entries.c.incident == incident).order_by(entries.c.n)
@@ -201,14 +196,13 @@ class SqlStore:
         ``anchors`` are heads kept outside (in records, in a file): only they show a cut tail
         to somebody who does not trust the database.
         """
-        with self._engine.reading() as connection:
-            rows = connection.execution_options(yield_per=_PAGE).execute(
-                sa.select(entries).order_by(entries.c.seq)
-            )
+        with self._engine.snapshot() as connection:
             kept = {
                 row.incident: Head(row.incident, row.n, row.hash)
                 for row in connection.execute(sa.select(heads))
             }
+            wanted = sa.select(entries).order_by(entries.c.seq)
+            rows = connection.execution_options(yield_per=_PAGE).execute(wanted)
             return first_faults((row._mapping for row in rows), kept, anchors)
 
     def rebuild(self) -> int:

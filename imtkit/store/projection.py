@@ -31,13 +31,18 @@ def write(connection: sa.Connection, incident: Incident) -> None:
     summary = summarise(incident)
     match = _ID.fullmatch(incident.id)
     year, number = (int(match[1]), int(match[2])) if match else (0, 0)
-    row: dict[str, Any] = {name: getattr(summary, name) for name in Summary.__slots__}
+    values = ((name, getattr(summary, name)) for name in Summary.__slots__)
+    row: dict[str, Any] = {k: _keepable(v) if isinstance(v, str) else v for k, v in values}
     row["services"] = json.dumps(summary.services, ensure_ascii=False)
     row["tags"] = json.dumps(summary.tags, ensure_ascii=False)
     for name in _TIMES:
         row[name] = utc_text(row[name]) if row[name] else None
     connection.execute(sa.delete(incidents).where(incidents.c.id == incident.id))
     connection.execute(sa.insert(incidents).values(year=year, number=number, **row))
+
+
+def _keepable(text: str) -> str:
+    return text.replace("\x00", "\u2400")  # PostgreSQL keeps no NUL in a text
 
 
 def read(connection: sa.Connection, query: Query) -> list[Summary]:
@@ -53,7 +58,7 @@ def read(connection: sa.Connection, query: Query) -> list[Summary]:
         quoted = json.dumps(query.service, ensure_ascii=False)
         wanted = wanted.where(incidents.c.services.contains(quoted, autoescape=True))
     if query.text:
-        wanted = wanted.where(incidents.c.title.icontains(query.text, autoescape=True))
+        wanted = wanted.where(incidents.c.title.icontains(_keepable(query.text), autoescape=True))
     match = _ID.fullmatch(query.before)
     if match:
         place = sa.tuple_(incidents.c.year, incidents.c.number)

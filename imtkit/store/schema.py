@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint
 
+SEQ = BigInteger().with_variant(Integer, "sqlite")  # there, the row's own place: no index beside
+
 VERSION = "0001"
 """The newest migration; a test compares it with the migrations' own head."""
 
@@ -12,7 +14,7 @@ metadata = MetaData()
 entries = Table(
     "entries",
     metadata,
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
     Column("incident", Text, nullable=False),
     Column("n", Integer, nullable=False),
     Column("type", Text, nullable=False),
@@ -23,10 +25,14 @@ entries = Table(
     Column("source", Text, nullable=False),
     Column("visibility", Text, nullable=False),
     Column("data", Text, nullable=False),
-    Column("key", Text, unique=True),
+    Column("key", Text),
     Column("prev", Text, nullable=False),
     Column("hash", Text, nullable=False),
     UniqueConstraint("incident", "n"),
+)
+_HAS_KEY = entries.c.key.is_not(None)
+Index(
+    "entries_by_key", entries.c.key, unique=True, sqlite_where=_HAS_KEY, postgresql_where=_HAS_KEY
 )
 
 heads = Table(
@@ -35,6 +41,7 @@ heads = Table(
     Column("incident", Text, primary_key=True),
     Column("n", Integer, nullable=False),
     Column("hash", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 incidents = Table(

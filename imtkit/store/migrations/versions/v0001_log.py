@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("incident", sa.Text, primary_key=True),
         sa.Column("n", sa.Integer, nullable=False),
         sa.Column("hash", sa.Text, nullable=False),
+        sqlite_with_rowid=False,
     )
     texts = ("title", "severity", "status", "mode", "category", "owner", "services", "tags")
     op.create_table(
@@ -37,17 +38,27 @@ def upgrade() -> None:
 
 
 def _entries() -> None:
+    seq = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     middle = ("type", "occurred_at", "zone", "recorded_at", "actor", "source", "visibility", "data")
     op.create_table(
         "entries",
-        sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("seq", seq, primary_key=True, autoincrement=False),
         sa.Column("incident", sa.Text, nullable=False),
         sa.Column("n", sa.Integer, nullable=False),
         *(sa.Column(name, sa.Text, nullable=False) for name in middle),
-        sa.Column("key", sa.Text, unique=True),
+        sa.Column("key", sa.Text),
         sa.Column("prev", sa.Text, nullable=False),
         sa.Column("hash", sa.Text, nullable=False),
         sa.UniqueConstraint("incident", "n"),
+    )
+    has_key = sa.text("key IS NOT NULL")
+    op.create_index(
+        "entries_by_key",
+        "entries",
+        ["key"],
+        unique=True,
+        sqlite_where=has_key,
+        postgresql_where=has_key,
     )
 
 

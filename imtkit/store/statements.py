@@ -1,0 +1,92 @@
+"""The statements of every append, each compiled once.
+
+SQLAlchemy finds the compiled form of a statement anew at every use, which costs more than
+SQLite needs to run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from imtkit.store.schema import entries, heads
+
+_OF = entries.c.incident == sa.bindparam("of")
+_ENDS = (
+    sa.select(
+        entries.c.n,
+        entries.c.hash,
+        sa.select(sa.func.max(entries.c.seq)).scalar_subquery().label("seq"),
+    )
+    .where(_OF)
+    .order_by(entries.c.n.desc())
+    .limit(1)
+)
+_MOVE_HEAD = (
+    sa.update(heads)
+    .where(heads.c.incident == sa.bindparam("of"))
+    .values(n=sa.bindparam("to_n"), hash=sa.bindparam("to_hash"))
+)
+_NEWEST = sa.select(sa.func.max(entries.c.seq))
+_BY_KEY = sa.select(entries).where(entries.c.key == sa.bindparam("key"))
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One statement in a dialect's own words, and the order its values are wanted in."""
+
+    text: str
+    names: tuple[str, ...] | None
+    fixed: Mapping[str, Any]
+
+    def run(
+        self, connection: sa.Connection, values: Mapping[str, Any] | None = None
+    ) -> sa.CursorResult[Any]:
+        """Run it once."""
+        return connection.exec_driver_sql(self.text, self._ordered(values or {}))
+
+    def run_each(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run it for each of several rows."""
+        if len(rows) == 1:
+            self.run(connection, rows[0])
+        elif rows:
+            each = [self._ordered(row) for row in rows]
+            connection.exec_driver_sql(self.text, each)
+
+    def _ordered(self, values: Mapping[str, Any]) -> tuple[Any, ...] | dict[str, Any]:
+        given = {**self.fixed, **values}
+        return given if self.names is None else tuple(given[name] for name in self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """What an append asks of the database, in the words of one dialect."""
+
+    newest: Prepared
+    ends: Prepared
+    by_key: Prepared
+    insert: Prepared
+    insert_head: Prepared
+    move_head: Prepared
+
+
+def statements_for(dialect: sa.Dialect) -> Statements:
+    """The statements in a dialect's words."""
+
+    def prepared(statement: sa.ClauseElement) -> Prepared:
+        compiled = statement.compile(dialect=dialect)
+        order: Sequence[str] | None = getattr(compiled, "positiontup", None)
+        names = None if order is None else tuple(order)
+        return Prepared(str(compiled), names, dict(compiled.params))
+
+    return Statements(
+        newest=prepared(_NEWEST),
+        ends=prepared(_ENDS),
+        by_key=prepared(_BY_KEY),
+        insert=prepared(sa.insert(entries)),
+        insert_head=prepared(sa.insert(heads)),
+        move_head=prepared(_MOVE_HEAD),
+    )
