@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from imtkit.contracts import Query
 from imtkit.errors import InputError, NotFoundError, StateError
+from imtkit.kit import records
 from imtkit.kit.desk import Desk
 from imtkit.model import lifecycle
 from imtkit.model.entries import Draft, Entry, Visibility, is_automation, utc_text
@@ -79,7 +80,8 @@ def move(
     """Move an incident on by a verb of lifecycle.TRANSITIONS, setting fields on the way.
 
     StateError and MissingFieldsError say what stands in the way; then nothing is stored.
-    Only a person closes, reviews or reopens.
+    Only a person closes, reviews or reopens. Closing builds the record; a RecordError comes
+    after the incident is closed.
     """
     draft = desk.draft(f"incident.{verb}", {"reason": reason} if reason else {}, at=at)
     if verb in ("close", "review", "reopen") and is_automation(draft.actor):
@@ -91,6 +93,8 @@ def move(
         return [*given, lifecycle.move(merged, verb, desk.settings.owed, draft)]
 
     desk.store.change(incident_id.strip().upper(), decide)
+    if verb == "close":
+        records.build(desk, incident_id)
     return get(desk, incident_id)
 
 
