@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["open_store"]
 
+_FORMS = "Use sqlite:///path/imt.db or postgresql://user@host/database."
+
 
 def open_store(url: str, *, clock: Clock | None = None, is_migrating: bool = False) -> SqlStore:
     """The log at a database address; an empty database gets its tables.
@@ -21,19 +23,28 @@ def open_store(url: str, *, clock: Clock | None = None, is_migrating: bool = Fal
     database cannot be reached. ``?timeout=SECONDS`` on an SQLite address is how long a write
     waits for its turn (20).
     """
+    from sqlalchemy.exc import ArgumentError
+
     from imtkit.store.engine import PostgresEngine, SqliteEngine
     from imtkit.store.log import SqlStore
 
-    engine: SqliteEngine | PostgresEngine
-    if url.startswith("sqlite:"):
-        engine = SqliteEngine(url)
-    elif url.startswith(("postgresql:", "postgresql+psycopg:", "postgres:")):
-        engine = PostgresEngine(url)
-    else:
-        raise ConfigError(
-            f"The store's address starts with '{url.partition(':')[0]}:'.",
-            hint="Use sqlite:///path/imt.db or postgresql://user@host/database.",
-        )
+    kinds: dict[str, type[SqliteEngine | PostgresEngine]] = {
+        "sqlite": SqliteEngine,
+        "postgres": PostgresEngine,
+        "postgresql": PostgresEngine,
+        "postgresql+psycopg": PostgresEngine,
+    }
+    scheme = url.partition(":")[0]
+    if scheme not in kinds:
+        raise ConfigError(f"The store's address starts with '{scheme}:'.", hint=_FORMS)
+    try:
+        engine = kinds[scheme](url)
+    except (ValueError, ArgumentError) as error:
+        raise ConfigError(f"The store's address cannot be read: {error}.", hint=_FORMS) from error
     store = SqlStore(engine, clock or SystemClock())
-    store.prepare(is_migrating=is_migrating)
+    try:
+        store.prepare(is_migrating=is_migrating)
+    except BaseException:
+        store.close()
+        raise
     return store

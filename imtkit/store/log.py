@@ -198,7 +198,7 @@ class SqlStore:
         """
         with self._engine.snapshot() as connection:
             kept = {
-                row.incident: Head(row.incident, row.n, row.hash)
+                str(row.incident): Head(str(row.incident), row.n, row.hash)
                 for row in connection.execute(sa.select(heads))
             }
             wanted = sa.select(entries).order_by(entries.c.seq)

@@ -23,12 +23,14 @@ def first_faults(
     wanted = _by_place(anchors)
     expected = 1
     for row in rows:  # whatever stands in it: the database's own rules may be gone too
-        faults.extend(_row_faults(row, expected, ends.get(row["incident"])))
-        anchor = wanted.pop((row["incident"], row["n"]), None)
+        incident = str(row["incident"])
+        end = ends.get(incident, Head(incident, 0, ""))
+        faults.extend(_row_faults(row, expected, end))
+        anchor = wanted.pop((incident, row["n"]), None)
         if anchor is not None and anchor.hash != row["hash"]:
             faults.append(_fault(row, "is not the entry that an anchor outside names"))
-        expected = row["seq"] + 1 if isinstance(row["seq"], int) else expected + 1
-        ends[row["incident"]] = Head(row["incident"], row["n"], row["hash"])
+        expected = _whole(row["seq"], expected) + 1
+        ends[incident] = Head(incident, _whole(row["n"], end.count + 1), str(row["hash"]))
         if len(faults) >= _MOST:
             return faults
     faults.extend(
@@ -42,17 +44,20 @@ def _by_place(anchors: Sequence[Head]) -> dict[tuple[str, int], Head]:
     return {(head.incident, head.count): head for head in anchors if head.count}
 
 
+def _whole(value: object, otherwise: int) -> int:
+    return value if isinstance(value, int) else otherwise
+
+
 def _fault(row: Row, problem: str) -> Fault:
-    return Fault(row["seq"], row["incident"], row["n"], problem)
+    return Fault(_whole(row["seq"], 0), str(row["incident"]), _whole(row["n"], 0), problem)
 
 
-def _row_faults(row: Row, expected: int, before: Head | None) -> list[Fault]:
+def _row_faults(row: Row, expected: int, end: Head) -> list[Fault]:
     if row["seq"] != expected:
         return [_fault(row, f"stands where entry {expected} is missing")]
-    count, prev = (before.count, before.hash) if before else (0, "")
-    if row["n"] != count + 1:
-        return [_fault(row, f"should be number {count + 1} of {row['incident']}")]
-    if row["prev"] != prev:
+    if row["n"] != end.count + 1:
+        return [_fault(row, f"should be number {end.count + 1} of {end.incident}")]
+    if row["prev"] != end.hash:
         return [_fault(row, "does not link to the entry before it")]
     if not _hash_stands(row):
         return [_fault(row, "is not what was stored: its hash does not match")]
@@ -72,7 +77,7 @@ def _head_faults(ends: Mapping[str, Head], kept: Mapping[str, Head]) -> list[Fau
         end, head = ends.get(incident), kept.get(incident)
         if end != head:
             count = end.count if end else 0
-            said = head.count if head else 0
+            said = _whole(head.count, 0) if head else 0
             problem = f"ends at entry {count}, but its head was kept at {said}"
             if count == said:
                 problem = "does not end with the entry that its kept head names"
