@@ -1,0 +1,53 @@
+"""Who may import whom (the contracts stand in pyproject.toml), and what stays light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+LOADED = """
+import sys
+{statement}
+print(*{{name.partition(".")[0] for name in sys.modules}} - set(sys.stdlib_module_names))
+"""
+LIGHT = {
+    # what somebody types -> the foreign libraries that this may load
+    "import imtkit": set(),
+    "import imtkit.cli": set(),
+    "from imtkit.cli import main; main(['--version'])": {"click"},
+    "from imtkit.cli import main; main(['incident', 'open', '--help'])": {
+        "click",
+        "typing_extensions",
+    },
+    "import imtkit.model.fold, imtkit.errors": set(),
+    "from imtkit import Desk, open_desk": {"typing_extensions"},
+}
+
+
+def test_imports_only_go_down_and_each_library_has_one_door() -> None:
+    """import-linter keeps every contract of pyproject.toml."""
+    linter = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run(
+        [str(linter), "--no-cache", "--config", str(ROOT / "pyproject.toml")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("statement", "may_load"), LIGHT.items(), ids=list(LIGHT))
+def test_light_imports_stay_light(statement: str, may_load: set[str]) -> None:
+    """Nobody waits for papermill, SQLAlchemy or IPython who only asks for help or a name."""
+    code = LOADED.format(statement=statement)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
+    )
+    names = set(done.stdout.splitlines()[-1].split())
+    assert names - {"imtkit", "__main__", "_virtualenv"} <= may_load
