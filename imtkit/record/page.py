@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imtkit.config import shipped
 from imtkit.model.incident import Incident, Run, Step
-from imtkit.model.words import moment_text, run_name, span_text, visible
+from imtkit.model.words import run_name, span_text, visible
 from imtkit.record._templates import environment, state_class
 from imtkit.record.notebook import mended, read_notebook
 from imtkit.record.seal import seal
@@ -96,25 +96,25 @@ def page_title(incident: Incident, title: str) -> str:
 
 def cell_steps(cells: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> dict[str, _CellStep]:
     """What to say beside each code cell, by cell id: from the log, else from the cell."""
-    logged = {step.id: step for run in runs for step in run.steps}
+    logged = {step.id: (step, run) for run in runs for step in run.steps}
     code = [cell for cell in cells if cell["cell_type"] == "code" and cell["source"].strip()]
     return {
-        cell["id"]: _from_log(number, logged[cell["id"]])
+        cell["id"]: _from_log(number, *logged[cell["id"]])
         if cell["id"] in logged
         else _from_cell(number, cell)
         for number, cell in enumerate(code, start=1)
     }
 
 
-def _from_log(number: int, step: Step) -> _CellStep:
+def _from_log(number: int, step: Step, run: Run) -> _CellStep:
     began, ended = step.started_at, step.finished_at
     return _CellStep(
         number,
         state_class(step.status),
         visible(step.status.replace("-", " ")),
         span_text(ended - began) if began and ended else "",
-        moment_text(began) if began else "",
-        visible(step.actor),
+        began.strftime("%H:%M:%S UTC") if began else "",
+        visible(step.actor) if step.actor != run.actor else "",
     )
 
 
