@@ -310,10 +310,7 @@ def _move(
             moved = incidents.move(desk, incident_id, verb, fields=given, reason=reason, at=at)
         _give(face, desk, moved, f"{moved.id} is {moved.status}.")
         if verb == "close":
-            from imtkit.kit import records
-
-            # The incident is closed in the log, whatever becomes of its record.
-            face.say(f"Its record: {records.build(desk, moved.id)}")
+            face.say(f"Its record: {desk.folder(moved.id) / 'record' / 'index.html'}")
 
 
 def _draw_list(face: Face, desk: Desk, rows: Sequence[Summary], *, is_all: bool) -> None:

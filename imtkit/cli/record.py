@@ -61,10 +61,12 @@ def verify(face: Face, what: str) -> None:
     from imtkit.kit import records
 
     folder = Path(what)
-    if not folder.is_dir():
+    if folder.is_dir():
+        problems = records.verify(folder)
+    else:
         with face.desk() as desk:
-            folder = desk.folder(desk.store.incident(what.strip().upper()).id) / "record"
-    problems = records.verify(folder)
+            problems = records.verify_incident(desk, what)
+            folder = desk.folder(what.strip().upper()) / "record"
     lines = [one_line(problem, most=300) for problem in problems]
     face.give(
         {"record": folder, "problems": problems},

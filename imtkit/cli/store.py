@@ -47,9 +47,11 @@ def migrate(face: Face) -> None:
 @pass_face
 def verify(face: Face, against: Path | None) -> None:
     """Check that every entry is what was stored; names the first that is not."""
+    from imtkit.kit import records
+
     anchors = heads_from_file(against) if against else []
     with face.desk() as desk:
-        faults = desk.store.verify(anchors)
+        faults = desk.store.verify([*anchors, *records.anchors(desk)])
         ends = desk.store.heads()
     total = sum(head.count for head in ends)
     said = f"{total} entries in {len(ends)} chains are what was stored."
