@@ -60,6 +60,7 @@ class Service:
         self.notified: list[str] = []
         self.incidents: list[dict[str, Any]] = []
         self.components: dict[str, str] = {"101": "operational", "102": "operational"}
+        self.slow_posts_seconds = 0.0
         self.closing = threading.Event()
         self.lock = threading.Lock()
 
@@ -105,6 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", 0))
         raw = self.rfile.read(length)
         parts = urlsplit(self.path)
+        if self.command == "POST":
+            service.closing.wait(service.slow_posts_seconds)
         with service.lock:
             service.arrivals.append(service.clock())
             body = json.loads(raw) if raw else None

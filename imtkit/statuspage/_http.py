@@ -69,7 +69,14 @@ class Wire:
     chance: Callable[[], float] = random.random
 
 
-def send_by_requests(request: Request, wire: Wire) -> Reply:
+def sender() -> Send:
+    """The way by the requests library, loaded and ready."""
+    import requests  # noqa: F401 - loaded here, used below
+
+    return _send_by_requests
+
+
+def _send_by_requests(request: Request, wire: Wire) -> Reply:
     """The request by way of the requests library; its errors become WireError here."""
     import requests
     from requests import exceptions as trouble
