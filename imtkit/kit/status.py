@@ -106,7 +106,7 @@ def show(desk: Desk, page: str = "") -> PageState:
 
 
 def build(desk: Desk, page: str = "") -> Path:
-    """Write the embedded page anew; its folder. ConfigError when the page is a service's."""
+    """Write the embedded page anew; its index page. ConfigError when the page is a service's."""
     settings = _page(desk.settings, page)
     opened = open_page(desk.settings, settings.name)
     if not isinstance(opened, EmbeddedPage):

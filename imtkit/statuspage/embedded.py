@@ -72,8 +72,8 @@ class EmbeddedPage:
             if page is not before:
                 self._write(_STATE, _json(pages.page_as_data(page)))
             self._write_site(page)
-        address = f"{(self._folder / 'history.html').resolve().as_uri()}#{said.incident}"
-        return Receipt(said.incident, address, page.description)
+        # Relative to the page: the log names no machine's paths.
+        return Receipt(said.incident, f"history.html#{said.incident}", page.description)
 
     def show(self) -> PageState:
         """What the page shows now."""
