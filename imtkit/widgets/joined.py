@@ -51,6 +51,14 @@ class JoinedIncident:
         """Log a decision with who and why."""
         return self._said(incidents.decide(self._desk, self.id, text, reason=reason, at=at))
 
+    def correct(self, n: int, reason: str, **data: object) -> Shown[Entry]:
+        """Replace what entry ``n`` says, such as text='…'; the old entry stays readable."""
+        return self._said(incidents.correct(self._desk, self.id, n, data, reason=reason))
+
+    def withdraw(self, n: int, reason: str) -> Shown[Entry]:
+        """Take entry ``n`` back: it stays readable, and no longer counts."""
+        return self._said(incidents.withdraw(self._desk, self.id, n, reason=reason))
+
     def evidence(self, title: str, thing: object) -> Shown[Evidence]:
         """Keep a figure (PNG), table (CSV), file, bytes, text or plain data, by its SHA-256."""
         made = exhibit_of(title, thing)
