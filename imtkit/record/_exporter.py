@@ -48,7 +48,6 @@ class RecordExporter(HTMLExporter):  # type: ignore[misc]  # nbconvert ships no 
             config=Config(
                 {
                     "NbConvertBase": {"display_data_priority": list(SHOWN)},
-                    "Exporter": {"default_preprocessors": []},
                     # the default is the working directory: anybody's templates
                     "TemplateExporter": {"extra_template_basedirs": [str(templates)]},
                 }
@@ -73,6 +72,12 @@ class RecordExporter(HTMLExporter):  # type: ignore[misc]  # nbconvert ships no 
             nb, self._init_resources(resources), **kw
         )
 
+    def _preprocess(self, nb: NotebookNode, resources: object) -> tuple[NotebookNode, object]:
+        """Nothing: ``mended`` and ``seal`` have done it, and the schema check that would follow
+        refuses a whole notebook for one odd key.
+        """
+        return nb, resources
+
     def draw(self, notebook: Mapping[str, Any], about: Mapping[str, Any]) -> str:
         """A sealed notebook's page; RecordError when it cannot be drawn.
 
@@ -96,7 +101,7 @@ class RecordExporter(HTMLExporter):  # type: ignore[misc]  # nbconvert ships no 
     def highlight(self, context: Context, source: str, metadata: object = None) -> str:
         """A cell's source in colours, by the notebook's language."""
         about = context["nb"].metadata.get("language_info", {})
-        lexer = about.get("pygments_lexer") or about.get("name") or "ipython3"
+        lexer = str(about.get("pygments_lexer") or about.get("name") or "ipython3")
         return self._highlighted(visible(source), lexer if lexer in _LEXERS else "text")
 
 
