@@ -24,7 +24,7 @@ from imtkit.errors import (
     suggestion,
 )
 from imtkit.model.lifecycle import STATUSES, Owed
-from imtkit.model.severity import Severities, Severity, threshold_from_text
+from imtkit.model.severity import Severities, Severity, Threshold, threshold_from_text
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -219,14 +219,14 @@ def _settings(root: Path, document: Mapping[str, Any], path: Path) -> Settings:
 
 def _severities(table: Mapping[str, Any], path: Path) -> Severities:
     levels = tuple(
-        Severity(
-            name,
-            rank,
-            level.get("title", ""),
-            tuple(threshold_from_text(m, text) for m, text in level.get("when", {}).items()),
-        )
+        Severity(name, rank, level.get("title", ""), _thresholds(name, level, path))
         for rank, (name, level) in enumerate(table["levels"].items(), start=1)
     )
+    if not levels:
+        raise ConfigError(
+            f"{path}: [severity.levels] names no severity.",
+            hint="Name one at least, or leave the table out to have sev1 to sev4.",
+        )
     names = [level.name for level in levels]
     default = table.get("default", names[-1])
     if default not in names:
@@ -235,6 +235,13 @@ def _severities(table: Mapping[str, Any], path: Path) -> Severities:
             hint=suggestion(default, names),
         )
     return Severities(levels, default)
+
+
+def _thresholds(name: str, level: Mapping[str, Any], path: Path) -> tuple[Threshold, ...]:
+    try:
+        return tuple(threshold_from_text(m, text) for m, text in level.get("when", {}).items())
+    except ConfigError as error:
+        raise ConfigError(f"{path}: [severity.levels.{name}] {error}", hint=error.hint) from error
 
 
 def _store_url(root: Path, url: str) -> str:

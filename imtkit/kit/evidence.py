@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from imtkit.errors import InputError, StoreError
+from imtkit.errors import InputError, StateError, StoreError
 from imtkit.kit.desk import Desk
 from imtkit.model.checklist import slug
-from imtkit.model.incident import Evidence
+from imtkit.model.incident import Evidence, Incident
 
 
 def keep(
@@ -21,28 +22,36 @@ def keep(
     The file is on disk before the log names it; the same bytes under the same title twice are
     one entry. ``name`` gives the file's readable part and ending.
     """
-    if not title.strip():
+    title = title.strip()
+    if not title:
         raise InputError("Evidence needs a title.")
     incident = desk.store.incident(incident_id.strip().upper())
     sha256 = hashlib.sha256(content).hexdigest()
-    for known in incident.evidence:
-        if known.sha256 == sha256 and known.title == title:
-            return known
+    known = _found(incident, title, sha256)
+    if known is not None:
+        return known
     given = Path(name)
     ending = "".join(char for char in given.suffix.lower() if char.isalnum() or char == ".")[:10]
     path = Path("evidence") / f"{sha256[:12]}-{slug(given.stem)}{ending}"
     write_whole(desk.folder(incident.id) / path, content)
     data = {
-        "title": title.strip(),
+        "title": title,
         "path": path.as_posix(),
         "sha256": sha256,
         "media_type": media_type,
         "size": len(content),
     }
-    key = f"{incident.id}/evidence/{sha256}/{hashlib.sha256(title.encode()).hexdigest()[:16]}"
-    desk.store.append(incident.id, desk.draft("evidence.added", data, key=key))
-    found = desk.store.incident(incident.id).evidence
-    return next(one for one in found if one.sha256 == sha256 and one.title == title.strip())
+    draft = desk.draft("evidence.added", data)
+    desk.store.change(incident.id, lambda stands: [] if _found(stands, title, sha256) else [draft])
+    kept = _found(desk.store.incident(incident.id), title, sha256)
+    if kept is None:
+        raise StateError(f"The evidence '{title}' was withdrawn while it was being kept.")
+    return kept
+
+
+def _found(incident: Incident, title: str, sha256: str) -> Evidence | None:
+    same = (one for one in incident.evidence if (one.title, one.sha256) == (title, sha256))
+    return next(same, None)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -55,10 +64,20 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+        _sync_folder(path.parent)  # or a power cut could forget the name
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise StoreError(
             f"{path} cannot be written: {error.strerror}.",
             hint="Free some space or make the folder writable, and try again.",
             retryable=True,
         ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from imtkit.contracts import Query
-from imtkit.errors import InputError, NotFoundError, StateError
+from imtkit.errors import AuthorityError, InputError, NotFoundError, StateError
 from imtkit.kit import records
 from imtkit.kit.desk import Desk
 from imtkit.model import lifecycle
@@ -80,12 +80,14 @@ def move(
     """Move an incident on by a verb of lifecycle.TRANSITIONS, setting fields on the way.
 
     StateError and MissingFieldsError say what stands in the way; then nothing is stored.
-    Only a person closes, reviews or reopens. Closing builds the record; a RecordError comes
-    after the incident is closed.
+    Only a person closes, reviews or reopens (else AuthorityError). Closing builds the record;
+    a RecordError comes after the incident is closed.
     """
     draft = desk.draft(f"incident.{verb}", {"reason": reason} if reason else {}, at=at)
     if verb in ("close", "review", "reopen") and is_automation(draft.actor):
-        raise StateError(f"{draft.actor} may not {verb} {incident_id}: a person decides that.")
+        raise AuthorityError(f"{draft.actor} may not {verb} {incident_id}: a person decides that.")
+    if verb == "reopen" and not reason.strip():
+        raise InputError(f"Reopening {incident_id} needs a reason.")
 
     def decide(incident: Incident) -> Sequence[Draft]:
         given = _field_drafts(desk, incident, fields or {}, reason)
@@ -115,8 +117,6 @@ def resolve(desk: Desk, incident_id: str, *, fields: Texts | None = None) -> Inc
 
 def reopen(desk: Desk, incident_id: str, *, reason: str) -> Incident:
     """Say that it was not over, and why."""
-    if not reason.strip():
-        raise InputError(f"Reopening {incident_id} needs a reason.")
     return move(desk, incident_id, "reopen", reason=reason)
 
 
@@ -162,11 +162,12 @@ def assign(desk: Desk, incident_id: str, role: str, person: str) -> Incident:
     """Give a person a role ('owner' is one); the same again logs nothing."""
     _need_text("A role", role)
     _need_text("A person's name", person)
-    draft = desk.draft("role.assigned", {"role": role.strip(), "person": person.strip()})
+    role, person = role.strip(), person.strip()
+    draft = desk.draft("role.assigned", {"role": role, "person": person})
 
     def unless_held(incident: Incident) -> Sequence[Draft]:
-        held = incident.owner if role == "owner" else incident.roles.get(role.strip())
-        return [] if held == person.strip() else [draft]
+        held = incident.owner if role == "owner" else incident.roles.get(role)
+        return [] if held == person else [draft]
 
     desk.store.change(incident_id.strip().upper(), unless_held)
     return get(desk, incident_id)
@@ -250,6 +251,8 @@ def withdraw(desk: Desk, incident_id: str, n: int, *, reason: str) -> Entry:
         old = _standing(incident, n)
         if old.type == "incident.opened":
             raise StateError("An incident's opening cannot be withdrawn; close the incident.")
+        if old.type == "entry.withdrawn":
+            raise StateError("A withdrawal cannot be withdrawn; write down again what holds.")
         return [desk.draft("entry.withdrawn", {"supersedes": n, "reason": reason})]
 
     return desk.store.change(incident_id.strip().upper(), take_back)[0]
@@ -310,6 +313,8 @@ def _field_value(name: str, value: object) -> object:
         )
     if not name.replace("_", "").replace("-", "").isalnum():
         raise InputError(f"'{name}' is not a field's name.", hint="Use letters, digits and '_'.")
+    if name == "title":
+        _need_text("A title", str(value))
     if name == "category":
         return one_of("category", str(value), lifecycle.CATEGORIES)
     if name in ("services", "tags"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -44,9 +45,11 @@ class Checklist:
 
     def item(self, wanted: str) -> Item:
         """The item with this id, or whose text this is; NotFoundError names the nearest."""
-        for item in self.items:
-            if wanted in (item.id, item.text):
-                return item
+        by_id = (item for item in self.items if item.id == wanted)
+        by_text = (item for item in self.items if item.text == wanted)
+        found = next(by_id, None) or next(by_text, None)
+        if found is not None:
+            return found
         raise NotFoundError.of(
             "Item", wanted, (item.id for item in self.items), where=f" in checklist '{self.name}'"
         )
@@ -67,6 +70,16 @@ def slug(text: str, *, most: int = 48) -> str:
     return plain or "item"
 
 
+def _id_of(text: str) -> str:
+    """An id that stays with its text wherever the item moves, or a tick would move to another."""
+    plain = slug(text)
+    is_whole = len(text) <= 48 and any(char.isalnum() for char in text)
+    if is_whole and all(char.isascii() for char in text if char.isalnum()):
+        return plain
+    digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
+    return f"{plain[:40].rstrip('-')}-{digest[:6]}"
+
+
 def checklist_of(
     name: str, items: Iterable[str | tuple[str, str]], *, title: str = "", required: bool = False
 ) -> Checklist:
@@ -85,7 +98,7 @@ def checklist_of(
         given, text = entry if isinstance(entry, tuple) else ("", entry)
         if not text.strip():
             raise InputError(f"An item of checklist '{name}' is empty.")
-        base = given or slug(text)
+        base = given or _id_of(text)
         unique, count = base, 2
         while unique in taken:
             unique, count = f"{base}-{count}", count + 1

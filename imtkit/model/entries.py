@@ -6,6 +6,7 @@ a new entry whose data names the older one (``supersedes``, its position in the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +20,9 @@ Data = Mapping[str, Any]
 AUTOMATION = "automation/"
 WORKSPACE = "workspace"
 """The chain of entries that belong to no incident (alerts on arrival, for one)."""
+
+
+_CONTROL = re.compile(r"[\x00-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,11 @@ class Draft:
     key: str | None = None
 
     def __post_init__(self) -> None:
-        if self.occurred_at is not None and self.occurred_at.tzinfo is None:
+        if self.occurred_at is not None and self.occurred_at.utcoffset() is None:
             raise InputError(f"occurred_at of '{self.type}' has no time zone.")
         for name in ("type", "actor", "source", "zone", "key"):
             value = getattr(self, name)
-            if value is not None and any(ord(char) < 32 for char in value):
+            if value is not None and _CONTROL.search(value):
                 raise InputError(f"The {name} of an entry holds a control character: {value!r}")
 
 
@@ -98,7 +102,7 @@ def superseded(entries: Iterable[Entry]) -> frozenset[int]:
 
 def utc_text(moment: datetime) -> str:
     """``2026-11-21T20:16:46.123456Z``: fixed width, so that text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    return _in_utc(moment).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
 def utc_from_text(text: str) -> datetime:
@@ -106,7 +110,14 @@ def utc_from_text(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise InputError(f"'{text}' has no time zone.", hint="Write 2026-11-21T20:16:00Z.")
-    return moment.astimezone(UTC)
+    return _in_utc(moment)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise InputError(f"{moment.isoformat()} is outside the years 1 to 9999 in UTC.") from error
 
 
 _PLAIN = (

@@ -14,7 +14,7 @@ from typing import Any
 from imtkit.errors import InputError
 from imtkit.model import checklist as checklists
 from imtkit.model.checklist import Checklist
-from imtkit.model.entries import Entry, superseded, utc_from_text
+from imtkit.model.entries import Entry, is_automation, superseded, utc_from_text
 from imtkit.model.incident import (
     Alert,
     Decision,
@@ -27,6 +27,7 @@ from imtkit.model.incident import (
     Update,
 )
 
+_LARGEST = 1.7976931348623157e308  # a larger whole number is no float
 Apply = Callable[[Incident, Entry], Incident]
 
 
@@ -35,13 +36,25 @@ def fold(incident_id: str, entries: Iterable[Entry]) -> Incident:
     known = tuple(entries)
     dropped = superseded(known)
     incident = Incident(incident_id, entries=known, superseded=dropped)
-    for entry in known:
-        if entry.n in dropped:
-            continue
+    for entry in _standing(known, dropped) if dropped else known:
         apply = _APPLY.get(entry.type)
         if apply is not None:
             incident = apply(incident, entry)
     return incident
+
+
+def _standing(known: tuple[Entry, ...], dropped: frozenset[int]) -> list[Entry]:
+    """What still counts; a correction stands where the entry stood that it corrects.
+
+    So a corrected opening does not open again, and a corrected value does not win over one
+    that was set later.
+    """
+    places: dict[int, int] = {}
+    for entry in known:
+        old = entry.supersedes
+        places[entry.n] = places.get(old, entry.n) if old in dropped else entry.n
+    standing = (entry for entry in known if entry.n not in dropped)
+    return sorted(standing, key=lambda entry: places[entry.n])
 
 
 def summarise(incident: Incident) -> Summary:
@@ -80,7 +93,9 @@ def _opened(incident: Incident, entry: Entry) -> Incident:
     measures = {
         str(name): float(value)
         for name, value in _table(entry, "measures").items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
+        if isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and abs(value) <= _LARGEST
     }
     return replace(
         incident,
@@ -101,7 +116,7 @@ def _opened(incident: Incident, entry: Entry) -> Incident:
 
 def _acknowledged(incident: Incident, entry: Entry) -> Incident:
     at = incident.acknowledged_at or entry.occurred_at
-    owner = incident.owner or entry.actor
+    owner = incident.owner or ("" if is_automation(entry.actor) else entry.actor)
     return replace(incident, status="acknowledged", acknowledged_at=at, owner=owner)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from imtkit.errors import MissingFieldsError, NotFoundError, StateError
 from imtkit.model.entries import Draft
@@ -64,7 +63,7 @@ class Owed:
     def missing(self, incident: Incident, state: str) -> tuple[str, ...]:
         """Names of the fields still empty, then of the required checklists still open."""
         fields = tuple(
-            name for name in self.fields.get(state, ()) if incident.value(name) in (None, "", ())
+            name for name in self.fields.get(state, ()) if _is_empty(incident.value(name))
         )
         if state != self.checklists_before:
             return fields
@@ -74,6 +73,12 @@ class Owed:
             if one.is_required and one.open_items
         )
         return fields + lists
+
+
+def _is_empty(value: object) -> bool:
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or value in ([], (), {})
 
 
 def move(incident: Incident, verb: str, owed: Owed, draft: Draft) -> Draft:
@@ -122,18 +127,3 @@ def _how_to_give(incident_id: str, missing: tuple[str, ...]) -> str:
         return "Tick what is left in the notebook, or with 'imt incident show'."
     values = " ".join(f"{name}=…" for name in fields)
     return f"Give it: imt incident set {incident_id} {values}"
-
-
-def fields_as_drafts(values: Mapping[str, Any], draft: Draft) -> list[Draft]:
-    """One ``field.set`` entry for each field, in the order given."""
-    return [
-        Draft(
-            "field.set",
-            {"name": name, "value": list(value) if isinstance(value, tuple) else value},
-            actor=draft.actor,
-            source=draft.source,
-            occurred_at=draft.occurred_at,
-            zone=draft.zone,
-        )
-        for name, value in values.items()
-    ]

@@ -62,7 +62,7 @@ class Severities:
     def get(self, name: str) -> Severity:
         """The level of this name, in any case; NotFoundError names the nearest."""
         for level in self.levels:
-            if level.name == name.strip().lower():
+            if level.name.lower() == name.strip().lower():
                 return level
         raise NotFoundError.of("Severity", name, (level.name for level in self.levels))
 

@@ -98,6 +98,13 @@ def sentence(entry: Entry, incident: Incident | None = None) -> str:
     return said
 
 
+def cell_name(index: object) -> str:
+    """A cell by its place in the notebook, counted from 1: 'cell 5'; 'a cell' when unknown."""
+    if isinstance(index, int) and not isinstance(index, bool):
+        return f"cell {index + 1}"
+    return "a cell"
+
+
 def run_name(run: Run) -> str:
     """What people call a run: the title of its runbook, else the runbook's name, else its id."""
     return visible(run.title or run.runbook or run.id)
@@ -149,9 +156,9 @@ class _Told:
         return self.get("title") or self.get("runbook") or self.get("run")
 
     def step(self) -> str:
-        number = self.entry.data.get("index")
-        place = f" {number + 1}" if isinstance(number, int) and not isinstance(number, bool) else ""
-        return f"Step{place} of {self.run()}{self.after(': ', 'title')}"
+        title = self.get("title")
+        named = f"'{title}'" if title else cell_name(self.entry.data.get("index"))
+        return f"Step {named} in {self.run()}"
 
     def update(self) -> str:
         updates = self.incident.updates if self.incident else ()
