@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from imtkit.config import shipped
-from imtkit.model.words import moment_text, size_text, span_text, value_text, visible
+from imtkit.model.words import cell_name, moment_text, size_text, span_text, value_text, visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,6 +28,7 @@ def environment() -> Environment:
     )
     made.filters.update(
         state_class=state_class,
+        cell_name=cell_name,
         moment=moment_text,
         size=size_text,
         span=span_text,

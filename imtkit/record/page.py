@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imtkit.config import shipped
 from imtkit.model.incident import Incident, Run, Step
+from imtkit.model.lifecycle import STEP_STATUSES
 from imtkit.model.words import run_name, span_text, visible
 from imtkit.record._templates import environment, state_class
 from imtkit.record.notebook import mended, read_notebook
@@ -97,12 +98,12 @@ def page_title(incident: Incident, title: str) -> str:
 def cell_steps(cells: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> dict[str, _CellStep]:
     """What to say beside each code cell, by cell id: from the log, else from the cell."""
     logged = {step.id: (step, run) for run in runs for step in run.steps}
-    code = [cell for cell in cells if cell["cell_type"] == "code" and cell["source"].strip()]
     return {
         cell["id"]: _from_log(number, *logged[cell["id"]])
         if cell["id"] in logged
         else _from_cell(number, cell)
-        for number, cell in enumerate(code, start=1)
+        for number, cell in enumerate(cells, start=1)
+        if cell["cell_type"] == "code" and cell["source"].strip()
     }
 
 
@@ -119,13 +120,18 @@ def _from_log(number: int, step: Step, run: Run) -> _CellStep:
 
 
 def _from_cell(number: int, cell: Mapping[str, Any]) -> _CellStep:
-    """What a cell says of itself. A 'completed' that never ran is not believed: papermill
-    stamps it on cells that it skipped.
+    """What a cell says of itself, where the log says nothing.
+
+    papermill's own stamps are not believed of a cell that never ran: it stamps 'completed' on
+    cells that it skipped.
     """
-    said = _stamp(cell, "imtkit") or _stamp(cell, "papermill")
-    if cell.get("execution_count") is None:
+    ours, ran = _stamp(cell, "imtkit"), cell.get("execution_count") is not None
+    said = ours or (_stamp(cell, "papermill") if ran else "")
+    if said == "completed" and "injected-parameters" in cell["metadata"].get("tags", ()):
+        return _CellStep(number, "", "parameters as given")
+    if said in ("", "not-run") and not ran:
         return _CellStep(number, "", "not run")
-    if said in ("failed", "timed-out", "kernel-died", "cancelled", "waiting", "completed"):
+    if said in STEP_STATUSES or said == "running":
         return _CellStep(number, state_class(said), f"{said.replace('-', ' ')}, not in the log")
     return _CellStep(number, "", "ran, not in the log")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 
 import pytest
-from record_examples import CHECKLIST_MIME, ID, Log, code, notebook, printed, shown
+from record_examples import CHECKLIST_MIME, ID, Log, code, markdown, notebook, printed, shown
 
 from imtkit.record.notebook import mended
 from imtkit.record.page import cell_steps
@@ -118,6 +118,10 @@ def test_each_code_cell_says_what_the_log_says_of_it():
             code("c", "3", count=3, **stamped),
             code("d", "4", count=4),
             code("e", " "),
+            code("f", "5", tags=["injected-parameters"], imtkit={"status": "completed"}),
+            code("g", "6", count=None, imtkit={"status": "running"}),
+            markdown("m", "text"),
+            code("h", "7", count=None, imtkit={"status": "not-run"}, tags="odd"),
         )
     )["cells"]
     steps = cell_steps(cells, log.incident.runs)
@@ -126,5 +130,8 @@ def test_each_code_cell_says_what_the_log_says_of_it():
         "b": (2, "not run"),
         "c": (3, "completed, not in the log"),
         "d": (4, "ran, not in the log"),
+        "f": (6, "parameters as given"),
+        "g": (7, "running, not in the log"),
+        "h": (9, "not run"),
     }
     assert steps["a"].span == "40.0 s"
