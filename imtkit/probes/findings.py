@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Literal, Self
 
+from imtkit.model.words import visible
 from imtkit.probes.tables import frame_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Finding:
             lines.append(f"  Grounds: {self.grounds}")
         if self.next_step:
             lines.append(f"  Next: {self.next_step}")
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
 
 class Findings(tuple[Finding, ...]):
@@ -88,9 +89,9 @@ def level_of(value: float, warning: float, critical: float) -> Level:
 
 def _html(finding: Finding) -> str:
     """One finding as a paragraph; the level is a word, so that no colour is needed."""
-    parts = [f"<strong>{finding.level.upper()}</strong>: {escape(finding.what)}"]
+    parts = [f"<strong>{finding.level.upper()}</strong>: {escape(visible(finding.what))}"]
     if finding.grounds:
-        parts.append(f"<br>Grounds: {escape(finding.grounds)}")
+        parts.append(f"<br>Grounds: {escape(visible(finding.grounds))}")
     if finding.next_step:
-        parts.append(f"<br>Next: {escape(finding.next_step)}")
+        parts.append(f"<br>Next: {escape(visible(finding.next_step))}")
     return f'<p class="imt-finding imt-{finding.level}">{"".join(parts)}</p>'

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from imtkit.model.words import one_line
 from imtkit.probes.findings import Finding, Findings, Level
-from imtkit.probes.tables import frame_of, one_line
+from imtkit.probes.tables import frame_of
 from imtkit.probes.wire import Target, exchange
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _status(node: Mapping[str, Any]) -> str:
     for name in ("status", "state", "healthy"):
         value = node.get(name)
         if isinstance(value, (str, bool)):
-            return one_line(str(value), 40)
+            return one_line(str(value), most=40)
     return ""
 
 
@@ -131,9 +132,9 @@ def _reason(node: Mapping[str, Any]) -> str:
     for name in _REASONS:
         value = node.get(name)
         if isinstance(value, str) and value:
-            return one_line(value, 300)
+            return one_line(value, most=300)
         if isinstance(value, Mapping) and isinstance(value.get("message"), str):
-            return one_line(value["message"], 300)
+            return one_line(value["message"], most=300)
     details = node.get("details")
     return _reason(details) if isinstance(details, Mapping) else ""
 
@@ -160,9 +161,9 @@ def _failing(health: Health) -> Iterator[Finding]:
         if check.level in ("warning", "critical"):
             yield Finding(
                 check.level,
-                f"The service says that '{one_line(check.name, 80)}' is {check.status}.",
+                f"The service says of its check '{one_line(check.name, most=80)}': {check.status}.",
                 check.reason or "no reason is given",
-                f"Look at '{one_line(check.name, 80)}' itself before the service.",
+                f"Look at '{one_line(check.name, most=80)}' itself before the service.",
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from imtkit.model.words import one_line
 from imtkit.probes.findings import Finding, Findings, level_of
 from imtkit.probes.host_facts import (
     Deleted,
@@ -18,7 +19,7 @@ from imtkit.probes.host_facts import (
     Stall,
     Usage,
 )
-from imtkit.probes.tables import bytes_text, one_line, share_text
+from imtkit.probes.tables import bytes_text, share_text
 
 Facts = Disks | Memory | Load | Pressure | Processes | Usage | Deleted
 
@@ -239,15 +240,15 @@ def _greediest(facts: Processes) -> str:
 
 
 def _who(process: Process) -> str:
-    return f"{one_line(process.command, 60)} (pid {process.pid}, {process.user})"
+    return f"{one_line(process.command, most=60)} (pid {process.pid}, {process.user})"
 
 
 def _usage(facts: Usage) -> Iterator[Finding]:
     part = "" if facts.is_complete else " at least; the look was cut off at its limits"
     largest = [(one.path, one.bytes) for one in facts.folders[:3]]
     largest += [(one.path, one.bytes) for one in facts.files[:2]]
-    grounds = "; ".join(f"{one_line(path, 200)}: {bytes_text(size)}" for path, size in largest)
-    what = f"Below {one_line(facts.path, 80)}, {bytes_text(facts.bytes)} are taken{part}."
+    grounds = "; ".join(f"{one_line(path, most=200)}: {bytes_text(size)}" for path, size in largest)
+    what = f"Below {one_line(facts.path, most=80)}, {bytes_text(facts.bytes)} are taken{part}."
     yield Finding("ok", what, grounds or "there is nothing")
 
 
@@ -263,7 +264,7 @@ def _deleted(facts: Deleted, limits: Limits) -> Iterator[Finding]:
     yield Finding(
         "warning",
         f"Deleted files that are still open hold {bytes_text(facts.bytes)}.",
-        f"largest: {one_line(first.path, 80)}, {bytes_text(first.bytes)}, "
+        f"largest: {one_line(first.path, most=80)}, {bytes_text(first.bytes)}, "
         f"held by {first.process} (pid {', '.join(map(str, first.pids[:5]))}){unseen}",
         "Let that process open its files anew (reload), or restart it: then the space is free.",
     )

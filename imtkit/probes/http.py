@@ -10,15 +10,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imtkit.errors import InputError
+from imtkit.model.words import one_line
 from imtkit.probes.findings import Finding, Findings, Level
 from imtkit.probes.sockets import context_of
-from imtkit.probes.tables import frame_of, mix_text, one_line, seconds_text, share_text
+from imtkit.probes.tables import frame_of, mix_text, seconds_text, share_text
 from imtkit.probes.wire import PHASES, Phase, Sample, Target, exchange
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Limits", "Percentiles", "Sample", "Samples", "Target", "diagnose", "probe"]
+__all__ = [
+    "PHASES",
+    "Limits",
+    "Percentiles",
+    "Sample",
+    "Samples",
+    "Target",
+    "diagnose",
+    "probe",
+]
 
 MOST_AT_ONCE = 16
 
@@ -96,9 +106,10 @@ class Samples:
 
     @property
     def measures(self) -> Mapping[str, float]:
-        """Numbers for severity thresholds: error_rate (0 to 1) and p95_seconds if answered."""
+        """Numbers for imt.toml's thresholds: error_rate (0 to 1); latency_p95_seconds if known."""
         p95 = self.percentiles().p95
-        return {"error_rate": self.error_rate} | ({} if p95 is None else {"p95_seconds": p95})
+        times = {} if p95 is None else {"latency_p95_seconds": p95}
+        return {"error_rate": self.error_rate} | times
 
     def frame(self) -> pd.DataFrame:
         """One row a request; times in seconds, ``kind`` says how it ended."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from imtkit.probes.tables import frame_of, one_line, seconds_text
+from imtkit.model.words import one_line
+from imtkit.probes.tables import frame_of, seconds_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,7 @@ class Session:
         age = self.transaction_seconds
         since = f", transaction open for {seconds_text(age)}" if age is not None else ""
         who = " ".join(part for part in (self.user, self.application, self.client) if part)
-        return f"{name} ({who}), {self.state}{since}: {one_line(self.query, 80)}"
+        return f"{name} ({who}), {self.state}{since}: {one_line(self.query, most=80)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from imtkit.model.words import one_line
 from imtkit.probes.findings import Finding, Findings, Level, level_of
 from imtkit.probes.pg_facts import (
     Bloat,
@@ -17,7 +18,7 @@ from imtkit.probes.pg_facts import (
     Statements,
     Transactions,
 )
-from imtkit.probes.tables import bytes_text, mix_text, one_line, seconds_text, share_text
+from imtkit.probes.tables import bytes_text, mix_text, seconds_text, share_text
 
 Facts = Reach | Connections | Locks | Transactions | Replication | Bloat | Statements
 
@@ -57,9 +58,14 @@ class Limits:
     mean_warning: float = 1.0
 
 
-def diagnose(facts: Facts, limits: Limits = Limits()) -> Findings:
-    """What one group of figures says; 'ok' with the figures themselves when nothing is wrong."""
+def diagnose(facts: Facts | None, limits: Limits = Limits()) -> Findings:
+    """What one group of figures says; 'ok' with the figures themselves when nothing is wrong.
+
+    Of None (it could not be asked) nothing is said at all.
+    """
     match facts:
+        case None:
+            return Findings()
         case Reach():
             found = _reach(facts)
         case Connections():
@@ -150,7 +156,7 @@ def _chain(facts: Locks, root: Holder, limits: Limits) -> Finding:
         f"pid {root.session.pid} keeps {len(held)} sessions waiting, "
         f"the longest for {seconds_text(waited)}.",
         f"the holder: {root.session.text}; the one that waits longest wants "
-        f"{longest.waits_for} for: {one_line(longest.session.query, 80)}",
+        f"{longest.waits_for} for: {one_line(longest.session.query, most=80)}",
         advice,
     )
 
@@ -302,7 +308,7 @@ def _statements(facts: Statements, limits: Limits) -> Iterator[Finding]:
                 f"A statement takes {seconds_text(statement.mean_seconds)} on average.",
                 f"{statement.calls} calls, {seconds_text(statement.total_seconds)} in all, "
                 f"longest {seconds_text(statement.longest_seconds)}: "
-                f"{one_line(statement.query, 100)}",
+                f"{one_line(statement.query, most=100)}",
                 "EXPLAIN (ANALYZE, BUFFERS) it on a copy; look for a missing index.",
             )
     grounds = f"{len(facts.running)} run now; {facts.missing or 'statistics are recorded'}"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+from imtkit.model.words import span_text
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_SHORT = 1.0
-_MINUTE = 60.0
-_HOUR = 3600.0
-_DAY = 86400.0
 
 
 def frame_of(kind: type[Any], rows: Iterable[Any]) -> pd.DataFrame:
@@ -24,16 +22,8 @@ def frame_of(kind: type[Any], rows: Iterable[Any]) -> pd.DataFrame:
 
 
 def seconds_text(seconds: float) -> str:
-    """A duration in the unit that reads best: '12 ms', '1.4 s', '5 min', '3.2 h', '12 days'."""
-    if seconds < _SHORT:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
-    if seconds < _HOUR:
-        return f"{seconds / _MINUTE:.0f} min"
-    if seconds < 2 * _DAY:
-        return f"{seconds / _HOUR:.1f} h"
-    return f"{seconds / _DAY:.0f} days"
+    """A duration in the units that read best: '12 ms', '1.4 s', '3 h 12 min'."""
+    return span_text(timedelta(seconds=seconds))
 
 
 def bytes_text(size: float) -> str:
@@ -55,9 +45,3 @@ def mix_text(counts: Mapping[str, int]) -> str:
     """Counts in words, most frequent first: '12 × timeout, 3 × 5xx'."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{count} × {name}" for name, count in ordered)
-
-
-def one_line(text: str, most: int = 120) -> str:
-    """A text on one line, cut with '…' when it is longer than ``most`` characters."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= most else flat[: most - 1] + "…"

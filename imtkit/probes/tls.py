@@ -158,12 +158,11 @@ def _is_name_of(name: str, host: str) -> bool:
 def diagnose(tls: Tls, *, warning_days: float = 21.0, critical_days: float = 3.0) -> Findings:
     """What the certificate means for callers: expiry, names, trust; each is said apart.
 
-    ``warning_days`` and ``critical_days`` are days before expiry.
+    ``warning_days`` and ``critical_days`` are days before expiry. Of a plain http address
+    nothing is said.
     """
     if tls.error == "not https":
-        return Findings(
-            [Finding("ok", "No certificate to look at.", f"{tls.host} is asked without TLS.")]
-        )
+        return Findings()
     if tls.certificate is None:
         why = tls.error or "what the server sent is not a certificate"
         return Findings(

@@ -99,7 +99,7 @@ def test_measures_leave_out_what_was_not_measured() -> None:
     """Without one whole answer there is an error rate, and no made-up percentile."""
     dead = samples(sample(status=None, error="refused"))
     assert dead.measures == {"error_rate": 1.0}
-    assert samples(sample(0.2)).measures == {"error_rate": 0.0, "p95_seconds": 0.2}
+    assert samples(sample(0.2)).measures == {"error_rate": 0.0, "latency_p95_seconds": 0.2}
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50))
