@@ -20,8 +20,8 @@ def open_store(url: str, *, clock: Clock | None = None, is_migrating: bool = Fal
 
     ``sqlite:///path`` (``sqlite://`` is in memory) or ``postgresql://…``. StoreVersionError
     when the tables are another version's, unless ``is_migrating``; StoreError when the
-    database cannot be reached. ``?timeout=SECONDS`` on an SQLite address is how long a write
-    waits for its turn (20).
+    database cannot be reached. ``?timeout=SECONDS`` on either is how long a write waits for
+    its turn (20).
     """
     from sqlalchemy.exc import ArgumentError
 

@@ -27,9 +27,7 @@ class SqliteEngine:
     is_sqlite = True
 
     def __init__(self, url: str) -> None:
-        address = sa.engine.make_url(url)
-        self.wait_seconds = float(str(address.query.get("timeout", "20")))
-        address = address.difference_update_query(["timeout"])
+        address, self.wait_seconds = _address(url)
         self.name = address.database or ":memory:"
         self.is_memory = self.name == ":memory:"
         if not self.is_memory:
@@ -124,11 +122,11 @@ class PostgresEngine:
     is_memory = False
 
     def __init__(self, url: str) -> None:
-        address = sa.engine.make_url(url).set(drivername="postgresql+psycopg")
+        address, wait_seconds = _address(url)
+        address = address.set(drivername="postgresql+psycopg")
         self.name = address.render_as_string(hide_password=True).replace("+psycopg", "")
-        self._engine = sa.create_engine(
-            address, pool_pre_ping=True, connect_args={"connect_timeout": 10}
-        )
+        options = {"connect_timeout": 10, "options": f"-c lock_timeout={wait_seconds * 1000:.0f}"}
+        self._engine = sa.create_engine(address, pool_pre_ping=True, connect_args=options)
 
     @property
     def dialect(self) -> sa.Dialect:
@@ -157,6 +155,13 @@ class PostgresEngine:
     def close(self) -> None:
         """Let go of the connections."""
         self._engine.dispose()
+
+
+def _address(url: str) -> tuple[sa.URL, float]:
+    """The address without our own ``timeout``, and how long a write waits for its turn."""
+    address = sa.engine.make_url(url)
+    wait_seconds = float(str(address.query.get("timeout", "20")))
+    return address.difference_update_query(["timeout"]), wait_seconds
 
 
 def _lenient_text(raw: bytes) -> str:

@@ -1,0 +1,302 @@
+"""The log in trouble: locked, read-only, a full disk, a broken file, a database that goes away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from servers import start_postgres
+
+from imtkit.errors import StoreBusyError, StoreError
+from imtkit.kit import Desk, evidence
+from imtkit.model.entries import Draft
+from imtkit.store import open_store
+
+if TYPE_CHECKING:
+    from imtkit.store.log import SqlStore
+
+NOBODY = 65534
+
+
+def opening() -> Draft:
+    return Draft("incident.opened", {"title": "Orders fail"}, actor="Ann")
+
+
+def note(text: str) -> Draft:
+    return Draft("note.added", {"text": text}, actor="Ann")
+
+
+# Locked
+
+
+HOLDER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Another process is inside a write."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        yield
+        holder.kill()
+
+
+def test_a_locked_log_is_busy_and_stores_nothing(tmp_path: Path) -> None:
+    """After its patience a write gives up: retryable, nothing stored, reading goes on."""
+    url = f"sqlite:///{tmp_path}/imt.db?timeout=0.3"
+    with closing(open_store(url)) as store:
+        incident = store.open_incident(opening()).incident
+        with held(tmp_path / "imt.db"):
+            began = time.monotonic()
+            with pytest.raises(StoreBusyError, match="is held by another writer") as caught:
+                store.append(incident, note("x"))
+            assert 0.3 <= time.monotonic() - began < 5
+            assert caught.value.retryable
+            assert "Nothing was stored" in caught.value.hint
+            assert len(list(store.entries())) == 1
+        store.append(incident, note("free again"))
+        assert store.verify() == []
+
+
+def test_a_write_waits_for_its_turn(tmp_path: Path) -> None:
+    """A lock that is let go in time is no error."""
+    with closing(open_store(f"sqlite:///{tmp_path}/imt.db?timeout=20")) as store:
+        incident = store.open_incident(opening()).incident
+        other = sqlite3.connect(tmp_path / "imt.db", isolation_level=None, check_same_thread=False)
+        with closing(other):
+            other.execute("BEGIN IMMEDIATE")
+            from threading import Timer
+
+            timer = Timer(0.2, other.execute, ["COMMIT"])
+            timer.start()
+            assert store.append(incident, note("x"))[0].n == 2
+            timer.join()
+
+
+@pytest.mark.postgres
+def test_a_locked_postgresql_is_busy_too(postgres_log: str) -> None:
+    """Whoever holds the writers' turn for too long makes others give up, as with SQLite."""
+    from imtkit.store.engine import _WRITE_LOCK
+
+    with closing(open_store(f"{postgres_log}?timeout=0.3")) as store:
+        incident = store.open_incident(opening()).incident
+        with psycopg.connect(postgres_log) as other:
+            other.execute("SELECT pg_advisory_xact_lock(%s)", [_WRITE_LOCK])
+            with pytest.raises(StoreBusyError, match="is held by another writer"):
+                store.append(incident, note("x"))
+        store.append(incident, note("free again"))
+        assert [e.n for e in store.entries(incident)] == [1, 2]
+
+
+@pytest.mark.postgres
+def test_a_postgresql_that_was_restarted_is_found_again() -> None:
+    """What was pooled is dead: the next append uses a new connection and just works."""
+    with start_postgres() as server, closing(open_store(server.dsn)) as store:
+        incident = store.open_incident(opening()).incident
+        with psycopg.connect(server.dsn, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        assert store.append(incident, note("again"))[0].n == 2
+        server.stop("immediate")
+        with pytest.raises(StoreError, match="cannot be reached") as caught:
+            store.append(incident, note("gone"))
+        assert caught.value.retryable
+
+
+# Read-only
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's rights, which no file mode binds."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A folder, with a log in it, that its reader may not write to."""
+    folder = Path(tempfile.mkdtemp(prefix="imt-read-only-"))
+    with closing(open_store(f"sqlite:///{folder}/imt.db")) as store:
+        store.open_incident(opening())
+    (folder / "imt.db").chmod(0o444)
+    folder.chmod(0o555)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def open_and_write(url: str) -> None:
+    with closing(open_store(url)) as store:
+        store.open_incident(opening())
+
+
+def test_a_log_that_may_not_be_written_says_so(read_only: Path) -> None:
+    """Reading or writing, the error names the file and what to do; the log is untouched."""
+    before = (read_only / "imt.db").read_bytes()
+    with as_nobody(), pytest.raises(StoreError) as caught:
+        open_and_write(f"sqlite:///{read_only}/imt.db")
+    assert str(read_only / "imt.db") in str(caught.value)
+    assert "cannot be" in str(caught.value)
+    assert caught.value.hint
+    assert (read_only / "imt.db").read_bytes() == before
+
+
+def test_a_folder_that_may_not_be_written_says_so(read_only: Path) -> None:
+    """A new log there, or in a folder below it, cannot be begun."""
+    for path in ("new.db", "below/new.db"):
+        with as_nobody(), pytest.raises(StoreError, match="cannot be") as caught:
+            open_store(f"sqlite:///{read_only}/{path}")
+        assert str(read_only) in str(caught.value)
+        assert caught.value.hint
+    assert not (read_only / "new.db").exists()
+
+
+# A full disk
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    done = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(store: SqlStore, incident: str) -> tuple[int, StoreError]:
+    """Append until the disk refuses; how many were stored, and what was said."""
+    for number in range(2_000):
+        try:
+            store.append(incident, note(f"{number} " + "x" * 4_000))
+        except StoreError as error:
+            return number, error
+    raise AssertionError("the disk never was full")
+
+
+def test_a_full_disk_leaves_a_whole_log(small_disk: Path) -> None:
+    """The append that does not fit is told; all others stand, and work goes on with space."""
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 300_000)
+    url = f"sqlite:///{small_disk}/imt.db"
+    with closing(open_store(url)) as store:
+        incident = store.open_incident(opening()).incident
+        stored, error = fill(store, incident)
+        assert "The disk that holds the log" in str(error)
+        assert "full" in str(error)
+        assert "What was stored before is whole" in error.hint
+        assert error.retryable
+        assert len(list(store.entries(incident))) == stored + 1
+        assert store.verify() == []
+        ballast.unlink()
+        store.append(incident, note("space again"))
+        assert store.verify() == []
+    with closing(open_store(url)) as store:
+        assert len(list(store.entries(incident))) == stored + 2
+        assert store.verify() == []
+
+
+def test_evidence_on_a_full_disk_leaves_nothing_half_done(
+    desk: Desk, small_disk: Path, workspace: Path
+) -> None:
+    """No half a file, nothing in the log; with space the same call keeps it."""
+    incident = desk.store.open_incident(opening()).incident
+    shutil.rmtree(workspace / "outputs")
+    (workspace / "outputs").symlink_to(small_disk)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 1_500_000)
+    content = b"y" * 1_000_000
+
+    def keep() -> str:
+        return evidence.keep(
+            desk, incident, "Dump", content, name="dump.bin", media_type="application/octet-stream"
+        ).path
+
+    with pytest.raises(StoreError, match="cannot be written: No space left") as caught:
+        keep()
+    assert caught.value.retryable
+    assert [p for p in small_disk.rglob("*") if p.is_file()] == [ballast]
+    assert desk.store.incident(incident).evidence == ()
+    ballast.unlink()
+    assert (desk.folder(incident) / keep()).read_bytes() == content
+
+
+# A broken file
+
+
+def broken_by(folder: Path, change: str) -> str:
+    """The address of a log that something has written over."""
+    path = folder / "imt.db"
+    with closing(open_store(f"sqlite:///{path}")) as store:
+        incident = store.open_incident(opening()).incident
+        store.append(incident, *(note("x" * 500) for _ in range(200)))
+    raw = bytearray(path.read_bytes())
+    match change:
+        case "garbage":
+            raw = bytearray(b"this is no database at all. " * 100)
+        case "head":
+            raw[:64] = b"\xff" * 64
+        case "middle":
+            raw[8_192:] = b"\xff" * (len(raw) - 8_192)
+        case "cut":
+            raw = raw[: len(raw) // 2]
+    path.write_bytes(raw)
+    return f"sqlite:///{path}"
+
+
+def open_and_verify(url: str) -> None:
+    with closing(open_store(url)) as store:
+        store.verify()
+
+
+@pytest.mark.parametrize("change", ["garbage", "head", "middle", "cut"])
+def test_a_broken_file_is_told_and_not_made_worse(tmp_path: Path, change: str) -> None:
+    """Opening or verifying says that the database is unsound; the hint says to keep a copy."""
+    url = broken_by(tmp_path, change)
+    with pytest.raises(StoreError, match="is not a sound database") as caught:
+        open_and_verify(url)
+    assert str(tmp_path / "imt.db") in str(caught.value)
+    assert "Keep a copy" in caught.value.hint
+
+
+def test_a_folder_in_the_files_place_is_told(tmp_path: Path) -> None:
+    """Nothing is made or removed."""
+    (tmp_path / "imt.db").mkdir()
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_store(f"sqlite:///{tmp_path}/imt.db")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match=r"The folder .* for the log cannot be made"):
+        open_store(f"sqlite:///{tmp_path}/file/imt.db")
