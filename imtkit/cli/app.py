@@ -12,13 +12,13 @@ from imtkit.cli.face import everywhere
 COMMANDS: Mapping[str, tuple[str, str]] = {
     # name -> (where the command is, its help in one line as `imt --help` shows it)
     "demo": ("demo:demo", "Break a real small service, and bring it through an incident."),
-    "init": ("init:init", "Make a folder a workspace."),
-    "lab": ("lab:lab", "Open JupyterLab in the workspace."),
-    "run": ("run:run", "Run a runbook."),
+    "init": ("init:init", "Make a folder a workspace; what is there already stays as it is."),
+    "lab": ("lab:lab", "Open JupyterLab in the workspace, or a copy of a runbook in it."),
+    "run": ("run:run", "Run a runbook, by its name or its path."),
     "incident": ("incident:incident", "Open incidents, move them on, write down what happens."),
     "runbook": ("runbook:runbook", "List, show, make and check runbooks."),
-    "status": ("status:status", "Tell the status pages."),
-    "record": ("record:record", "Build, open and verify the archive."),
+    "status": ("status:status", "Tell the status pages, and see what they show."),
+    "record": ("record:record", "Build, open and verify the archive of incidents."),
     "alerts": ("alerts:alerts", "Take in alerts."),
     "store": ("store:store", "Look after the log."),
 }

@@ -85,9 +85,9 @@ def moment_from_text(text: str, now: datetime) -> datetime:
     """A time as responders type it, before ``now`` (aware, in the zone they are in)."""
     plain = text.strip().lower()
     ago, clock = _AGO.fullmatch(plain), _CLOCK.fullmatch(plain)
-    if ago:
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
+        if ago:
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         if clock:
             hour, minute, second = (int(part or 0) for part in clock.groups())
             today = now.replace(hour=hour, minute=minute, second=second, microsecond=0)

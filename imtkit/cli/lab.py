@@ -19,7 +19,7 @@ from imtkit.cli.face import Face, Verb, pass_face, writes
 @writes
 @pass_face
 def lab(face: Face, runbook: str | None, incident_id: str, port: int, no_browser: bool) -> None:
-    """Open JupyterLab in the workspace, perhaps on a copy of a runbook for an incident."""
+    """Open JupyterLab in the workspace, or a copy of a runbook in it."""
     from imtkit.lab.serve import lab_command
 
     settings = face.settings()

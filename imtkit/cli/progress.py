@@ -30,7 +30,7 @@ def watched(face: Face, runbook: Runbook) -> Iterator[OnStep]:
         yield _Lines(face, count)
         return
     with _progress(face) as progress:
-        bars = _Bars(progress, progress.add_task(f"{runbook.name}: starting", total=count))
+        bars = _Bars(progress, progress.add_task(f"{runbook.name}: starting", total=count, said=""))
         yield bars
         bars.finish(runbook.name)
 

@@ -32,18 +32,13 @@ def run(
     from imtkit.kit import runbooks, runs
 
     found = runbooks.find(face.settings(), runbook)
+    path, given = str(found.path), dict(pairs)
     with face.desk() as desk, watched(face, found) as on_step:
         done = runs.start(
-            desk,
-            str(found.path),
-            incident_id=incident_id,
-            parameters=dict(pairs),
-            mode=mode,
-            on_step=on_step,
+            desk, path, incident_id=incident_id, parameters=given, mode=mode, on_step=on_step
         )
     # A run's notebook lies in the folder of the incident it belongs to.
-    owner = Path(done.output_path).parent.name
-    output = desk.settings.root / done.output_path
+    owner, output = Path(done.output_path).parent.name, desk.settings.root / done.output_path
     face.give(
         run_document(owner, done, desk.settings.root),
         f"{owner}: {done.runbook} {done.status}. The notebook: {output}",

@@ -12,7 +12,7 @@ from imtkit.cli.face import Face, Noun, everywhere, pass_face
 from imtkit.errors import ChainError, InputError
 
 if TYPE_CHECKING:
-    from imtkit.contracts import Head
+    from imtkit.contracts import Fault, Head
 
 
 @click.group(cls=Noun)
@@ -53,18 +53,14 @@ def verify(face: Face, against: Path | None) -> None:
     with face.desk() as desk:
         faults = desk.store.verify([*anchors, *records.anchors(desk)])
         ends = desk.store.heads()
-    total = sum(head.count for head in ends)
-    said = f"{total} entries in {len(ends)} chains are what was stored."
+    counts = {"entries": sum(head.count for head in ends), "chains": len(ends)}
+    well = "{entries} entries in {chains} chains are what was stored.".format(**counts)
     face.give(
-        {"entries": total, "chains": len(ends), "faults": faults},
-        "\n".join(f"{f.incident} entry {f.n}: {f.problem}" for f in faults) or said,
+        {**counts, "faults": faults},
+        "\n".join(f"{f.incident} entry {f.n} {f.problem}" for f in faults) or well,
     )
     if faults:
-        first = faults[0]
-        raise ChainError(
-            f"The log is not what was stored: entry {first.n} of {first.incident} {first.problem}.",
-            hint="Keep a copy of the database as it is now, and compare it with the records.",
-        )
+        raise _not_what_was_stored(faults[0])
 
 
 @store.command(examples=("imt store rebuild",))
@@ -89,6 +85,13 @@ def heads(face: Face) -> None:
         face.give({"heads": ends}, "\n".join(lines))
     else:
         face.say("The log is empty.")
+
+
+def _not_what_was_stored(first: Fault) -> ChainError:
+    return ChainError(
+        f"The log is not what was stored: entry {first.n} of {first.incident} {first.problem}.",
+        hint="Keep a copy of the database as it is now, and compare it with the records.",
+    )
 
 
 def heads_from_file(path: Path) -> list[Head]:

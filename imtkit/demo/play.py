@@ -267,7 +267,8 @@ class Play:
             self._tell_look()
         if began is not None:
             alerts.receive(self.desk, self.watcher.payload(began, is_over=True))
-        incidents.mitigate(self.desk, self.incident_id, reason=f"{repaired} was restarted")
+        if incidents.get(self.desk, self.incident_id).status == "acknowledged":
+            incidents.mitigate(self.desk, self.incident_id, reason=f"{repaired} was restarted")
         after = self._run()
         self.voice.show(after)
         if not after.is_well:
@@ -295,7 +296,7 @@ class Play:
             "The log does not verify": self.desk.store.verify,
             "The incident is not closed": lambda: closed.status != "closed",
             "A run did not complete": lambda: any(r.status != "completed" for r in closed.runs),
-            "An alert still fires": lambda: any(a.status == "firing" for a in closed.alerts),
+            "The alert still fires": lambda: self._is_firing(closed),
         }
         for doubt, holds in checks.items():
             try:
@@ -304,6 +305,10 @@ class Play:
                 wrong = error
             if wrong:
                 self.doubts.append(f"{doubt}: {wrong}")
+
+    def _is_firing(self, incident: Incident) -> bool:
+        mine = self.watcher.fingerprint
+        return any(a.status == "firing" for a in incident.alerts if a.fingerprint == mine)
 
 
 def _times(samples: http.Samples) -> str:

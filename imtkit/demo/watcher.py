@@ -40,6 +40,11 @@ class Watcher:
         return samples
 
     @property
+    def fingerprint(self) -> str:
+        """What its alert is known by."""
+        return fingerprint_of(self._labels())
+
+    @property
     def is_firing(self) -> bool:
         """Whether the rule was broken in the last two looks."""
         last = self.looks[-2:]
@@ -57,7 +62,7 @@ class Watcher:
             "startsAt": started_at.isoformat(),
             "endsAt": datetime.now(UTC).isoformat() if is_over else "0001-01-01T00:00:00Z",
             "generatorURL": self.url,
-            "fingerprint": fingerprint_of(labels),
+            "fingerprint": self.fingerprint,
         }
         message = {
             "version": "4",

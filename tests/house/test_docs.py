@@ -1,0 +1,59 @@
+"""The docs say what the code does, and are named where they are looked for."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from imtkit.cli.app import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def pages() -> Callable[[], Mapping[str, str]]:
+    """The pages that docs/build.py makes now."""
+    spec = importlib.util.spec_from_file_location("docs_build", ROOT / "docs" / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.pages  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", ["cli.md", "configuration.md", "log-entries.md", "errors.md"])
+def test_pages_made_from_the_code_are_those_that_are_committed(
+    pages: Callable[[], Mapping[str, str]], name: str
+) -> None:
+    """What stands in docs/ is what the code gives; else run: python docs/build.py."""
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == pages()[name]
+
+
+def test_every_page_made_from_the_code_is_tested(
+    pages: Callable[[], Mapping[str, str]],
+) -> None:
+    """The list above names all that docs/build.py makes."""
+    assert set(pages()) == {"cli.md", "configuration.md", "log-entries.md", "errors.md"}
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    """A relative link in README, CONTRIBUTING or docs/ names a file that is there."""
+    broken = []
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            if not (path.parent / target).exists():
+                broken.append(f"{path.relative_to(ROOT)}: {target}")
+    assert broken == []
+
+
+def test_commands_that_the_docs_name_exist() -> None:
+    """Whoever types a command from README, CONTRIBUTING or docs/ finds it."""
+    unknown = set()
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        unknown |= set(re.findall(r"(?:^|`|\./dev )imt ([a-z]+)", text, re.MULTILINE))
+    assert unknown <= set(COMMANDS)

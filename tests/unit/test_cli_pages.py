@@ -1,0 +1,130 @@
+"""What a terminal is shown, and what it is never made to do."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console, RenderableType
+
+from imtkit.cli.pages import UNWRAPPED, incident_page, incident_table
+from imtkit.kit import Desk, checklists, incidents
+from imtkit.model.checklist import checklist_of
+from imtkit.model.incident import Incident, Summary
+from imtkit.model.opening import Opening
+
+NOW = datetime(2026, 11, 21, 14, 0, tzinfo=UTC)
+ROW = Summary(
+    id="INC-2026-0001",
+    title="Checkout fails for everybody who pays by card, since the release of this morning",
+    severity="sev1",
+    status="acknowledged",
+    mode="live",
+    category="",
+    owner="payments",
+    services=("orders",),
+    tags=(),
+    opened_at=NOW - timedelta(minutes=7),
+    acknowledged_at=None,
+    mitigated_at=None,
+    resolved_at=None,
+    closed_at=None,
+    reopened=0,
+)
+HOSTILE = "\x1b[31mred\x1b]0;owned\x07 [bold]not bold[/] \u202egnp.exe :warning: \x9b2J"
+
+
+def drawn(part: RenderableType, width: int, *, is_terminal: bool = False) -> str:
+    file = io.StringIO()
+    console = Console(
+        file=file,
+        width=width,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        force_terminal=is_terminal,
+        color_system="standard" if is_terminal else None,
+    )
+    console.print(part)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_the_list_fits_every_terminal(desk: Desk, width: int) -> None:
+    """No line is wider than the terminal, the id is whole, and a cut title says so."""
+    table = incident_table([ROW], desk.settings.severities, now=NOW, width=width)
+    lines = drawn(table, width).splitlines()
+    assert len(lines) == 2
+    assert all(len(line) <= width for line in lines)
+    assert lines[1].startswith("INC-2026-0001")
+    assert ROW.title in lines[1] or "…" in lines[1]
+
+
+def test_a_program_gets_whole_titles(desk: Desk) -> None:
+    """What is not a terminal is not cut to one."""
+    table = incident_table([ROW], desk.settings.severities, now=NOW, width=UNWRAPPED)
+    assert ROW.title in drawn(table, UNWRAPPED)
+
+
+def test_drills_are_told_apart_in_the_list(desk: Desk) -> None:
+    """Nobody takes an exercise for the real thing."""
+    rows = [replace(ROW, mode="drill", title="A drill")]
+    table = incident_table(rows, desk.settings.severities, now=NOW, width=100)
+    assert "[drill] A drill" in drawn(table, 100)
+
+
+@pytest.fixture
+def hostile(desk: Desk) -> Incident:
+    """An incident whose every text is hostile."""
+    opening = Opening(HOSTILE, services=(HOSTILE,), summary=HOSTILE, tags=(HOSTILE,))
+    opened = incidents.open_(desk, opening)
+    incidents.note(desk, opened.id, HOSTILE)
+    incidents.decide(desk, opened.id, HOSTILE, reason=HOSTILE)
+    incidents.set_fields(desk, opened.id, {"cause": HOSTILE})
+    incidents.ask(desk, opened.id, HOSTILE, assignee=HOSTILE)
+    checklists.show(desk, opened.id, checklist_of("first", [HOSTILE], title=HOSTILE))
+    return incidents.assign(desk, opened.id, "commander", HOSTILE)
+
+
+def test_text_of_the_log_cannot_steer_the_terminal(desk: Desk, hostile: Incident) -> None:
+    """Escapes, control characters, bidirectional overrides and markup are shown as text."""
+    text = drawn(incident_page(hostile, desk.settings.severities), 100, is_terminal=True)
+    ours = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", ours)
+    assert "\x1b]" not in text
+    assert "[bold]not bold[/]" in ours.replace("\n", "")
+    assert ":warning:" in ours
+
+
+def test_a_page_shows_what_a_reader_asks_for(desk: Desk) -> None:
+    """People, checklists with ids and ticks, decisions with reasons, and the timeline."""
+    opened = incidents.open_(desk, Opening("Checkout fails", severity="sev2"))
+    incidents.assign(desk, opened.id, "commander", "Ada Example")
+    checklists.show(desk, opened.id, checklist_of("first", [("logs", "Read the logs"), "Tell"]))
+    checklists.tick(desk, opened.id, "first", "logs")
+    incidents.decide(desk, opened.id, "Roll back", reason="errors began with v42")
+    found = incidents.get(desk, opened.id)
+    text = drawn(incident_page(found, desk.settings.severities), 100)
+    for wanted in (
+        f"{opened.id} · sev2 · open",
+        "commander  Ada Example",
+        "Checklist first",
+        "[x]  logs  Read the logs  Ann Example",
+        "[ ]  tell  Tell",
+        "because errors began with v42",
+        "Timeline",
+    ):
+        assert wanted in text
+
+
+def test_corrected_entries_are_marked(desk: Desk) -> None:
+    """The timeline keeps what was corrected, and says which entry did it."""
+    opened = incidents.open_(desk, Opening("Checkout fails"))
+    wrong = incidents.note(desk, opened.id, "It is the cache")
+    incidents.correct(desk, opened.id, wrong.n, {"text": "It is the index"}, reason="looked again")
+    found = incidents.get(desk, opened.id)
+    text = drawn(incident_page(found, desk.settings.severities), 100)
+    assert "It is the cache (see entry 3)" in text
