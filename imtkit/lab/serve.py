@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +32,13 @@ def lab_command(
     open_browser: bool = True,
     notebook: Path | None = None,
     actor: str = "",
+    extra: Sequence[str] = (),
 ) -> LabCommand:
     """JupyterLab in a workspace, with the Python that runs this.
 
     ``port`` 0 lets Jupyter choose. ``notebook`` is opened at once. ``actor`` is who works
-    there, else the person this machine knows; nobody known is asked in the browser.
+    there, else the person this machine knows; nobody known is asked in the browser. ``extra``
+    are Jupyter's own options, and win.
     """
     person = actor or config.known_person()
     options = [
@@ -47,6 +49,7 @@ def lab_command(
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         *([f"--ServerApp.port={port}"] if port else []),
         *([] if open_browser else ["--no-browser"]),
+        *extra,
         *([str(notebook)] if notebook is not None else []),
     ]
     paths = (str(_CONFIG), os.environ.get("JUPYTER_CONFIG_PATH", ""))

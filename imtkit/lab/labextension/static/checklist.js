@@ -10,6 +10,8 @@
    it: when the sender gives up, the recorder has long refused. */
 const PATIENCE_MS = 6000;
 const MARGIN_MS = 1500;
+/* A click this soon after somebody else's change was meant for what was there before it. */
+const SURPRISE_MS = 700;
 
 /* What a person is told. `hint` is the next step. */
 export class Refused extends Error {
@@ -83,10 +85,11 @@ function drawItem(prefix, item, press) {
     event.preventDefault();
     if (event.detail < 2) press(item.id);
   });
-  return { row, box, label, by, item, shown: "" };
+  return { row, box, label, by, item, shown: "", changedAt: -Infinity };
 }
 
 function showItem(line, item) {
+  if (Boolean(line.item.by) !== Boolean(item.by)) line.changedAt = performance.now();
   line.item = item;
   say(line.label, item.text);
   if (line.row.dataset.state === "recording") return;
@@ -148,6 +151,11 @@ export function drawChecklist(root, actions) {
   const press = async (id) => {
     const line = lines.get(id);
     if (root.dataset.state !== "live" || line.row.dataset.state === "recording") return;
+    if (performance.now() - line.changedAt < SURPRISE_MS) {
+      const now = line.item.by ? `${line.item.by} ticked it` : "its tick was taken back";
+      say(parts.status, `Nothing done: ${now} just now. ${line.item.text}`);
+      return;
+    }
     const wanted = !line.item.by;
     line.row.dataset.state = "recording";
     line.box.setAttribute("aria-busy", "true");

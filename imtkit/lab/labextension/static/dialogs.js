@@ -98,7 +98,7 @@ export function makeDialogs({ apputils, widgets }) {
   };
 
   /* {incident} of an open one, or {opening} of a new one, or null. */
-  const incidentFor = (runbook, workspace, open) => {
+  const incidentFor = (title, workspace, open) => {
     const fields = openingFields(workspace);
     const which = choice([
       ...open.map((one) => [one.id, `${one.id} · ${one.severity.toUpperCase()} · ${one.title}`]),
@@ -113,7 +113,7 @@ export function makeDialogs({ apputils, widgets }) {
     const form = new Form([field("Incident", which), fields.box], () =>
       isNew() ? { opening: fields.read() } : { incident: which.value },
     );
-    return ask(`Open “${runbook.title}”`, form, "Open runbook");
+    return ask(`Open “${title}”`, form, "Open runbook");
   };
 
   /* {opening, runbook} or null; `runbook` may be empty. */

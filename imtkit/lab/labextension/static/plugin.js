@@ -7,6 +7,8 @@ import { makeDialogs } from "./dialogs.js";
 
 const MIME_TYPE = "application/vnd.imtkit.checklist+json";
 const STATUS_POLL_MS = 15000;
+const RUNBOOKS_POLL_MS = 60000;
+const RETRY_MS = 5000;
 const RUNBOOK_ICON = `<svg xmlns="http://www.w3.org/2000/svg" width="24" viewBox="0 0 24 24">
 <path class="jp-icon3" fill="#616161" d="M6 2h11a2 2 0 0 1 2 2v16a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2V4a2
 2 0 0 1 2-2zm0 2v16h11V4zm2 3 1.2 1.2L11.6 5.8l1 1-3.4 3.4L7 8zm6 1h2v1.500h-2zM8 14l1.200 1.200 2.400-2.400
@@ -39,9 +41,7 @@ export async function makePlugin(shared) {
       addRenderer(lab, registry, makeFeeds(api, dialogs));
       if (statusBar && tracker) addStatus(lab, api, statusBar, tracker);
       addIncidentCommand(lab, { app, api, dialogs, launcher, palette });
-      addRunbooks(lab, { app, api, dialogs, launcher, palette }).catch((error) => {
-        console.warn(`imtkit: the runbooks are not in the launcher. ${error.message}`);
-      });
+      addRunbooks(lab, { app, api, dialogs, launcher, palette });
     },
   };
 }
@@ -130,19 +130,19 @@ function addIncidentCommand(lab, { app, api, dialogs, launcher, palette }) {
   if (palette) palette.addItem({ command, category: "Incident" });
 }
 
-async function addRunbooks(lab, { app, api, dialogs, launcher, palette }) {
-  const { runbooks } = await api.runbooks();
-  const known = new Map(runbooks.map((one) => [one.name, one]));
+/* Runbooks may be added while JupyterLab is open, and the server may come later than it. */
+function addRunbooks(lab, { app, api, dialogs, launcher, palette }) {
+  const known = new Map();
   const command = "imtkit:open-runbook";
-  const of = (args) => known.get(args.runbook) || { name: "", title: "a runbook" };
+  const titleOf = (args) => known.get(args.runbook) || "a runbook";
   app.commands.addCommand(command, {
-    label: (args) => (args.isPalette ? `Runbook: ${of(args).title}` : of(args).title),
-    caption: (args) => `Open a fresh copy of ${of(args).title} for an incident`,
+    label: (args) => (args.isPalette ? `Runbook: ${titleOf(args)}` : titleOf(args)),
+    caption: (args) => `Open a fresh copy of ${titleOf(args)} for an incident`,
     icon: new lab.ui.LabIcon({ name: "imtkit:runbook", svgstr: RUNBOOK_ICON }),
     execute: async (args) => {
       try {
         const [workspace, open] = await Promise.all([api.workspace(), api.incidents()]);
-        const answer = await dialogs.incidentFor(of(args), workspace, open.incidents);
+        const answer = await dialogs.incidentFor(titleOf(args), workspace, open.incidents);
         if (!answer) return;
         await openRunbook({ app, api }, args.runbook, await incidentOf(api, answer));
       } catch (error) {
@@ -150,11 +150,26 @@ async function addRunbooks(lab, { app, api, dialogs, launcher, palette }) {
       }
     },
   });
-  runbooks.forEach(({ name }, rank) => {
+  const add = ({ name, title }) => {
+    const isNew = !known.has(name);
+    known.set(name, title);
+    if (!isNew) return;
+    const rank = known.size;
     if (launcher) launcher.add({ command, args: { runbook: name }, category: "Runbooks", rank });
     const args = { runbook: name, isPalette: true };
     if (palette) palette.addItem({ command, category: "Incident", args });
-  });
+  };
+  const look = async () => {
+    let pause = RUNBOOKS_POLL_MS;
+    try {
+      if (!document.hidden || !known.size) (await api.runbooks()).runbooks.forEach(add);
+    } catch (error) {
+      console.warn(`imtkit: the runbooks are not known. ${error.message}`);
+      pause = RETRY_MS;
+    }
+    setTimeout(look, pause);
+  };
+  look();
 }
 
 function addStatus(lab, api, statusBar, tracker) {
@@ -163,24 +178,22 @@ function addStatus(lab, api, statusBar, tracker) {
   const changed = new lab.signaling.Signal(item);
   let shown = "";
   let timer = 0;
-  const outputs = api.workspace().then(
-    (workspace) => workspace.outputs,
-    () => null,
-  );
+  let outputs;
   const idOf = async () => {
     const path = tracker.currentWidget ? tracker.currentWidget.context.path : "";
-    const folder = await outputs;
-    if (folder === null || !path.startsWith(`${folder}/`)) return "";
-    const parts = path.slice(folder.length + 1).split("/");
+    if (path && outputs === undefined) outputs = (await api.workspace()).outputs;
+    if (!outputs || !path.startsWith(`${outputs}/`)) return "";
+    const parts = path.slice(outputs.length + 1).split("/");
     return parts.length > 1 ? parts[0] : "";
   };
   const refresh = async () => {
     clearTimeout(timer);
-    const id = await idOf();
-    shown = id;
-    changed.emit();
-    if (!id) return;
+    let id = "";
     try {
+      id = await idOf();
+      shown = id;
+      changed.emit();
+      if (!id) return;
       const incident = await api.incident(id);
       if (shown !== id) return;
       const parts = [incident.id, incident.severity.toUpperCase(), incident.status, incident.title];
@@ -190,6 +203,7 @@ function addStatus(lab, api, statusBar, tracker) {
     } catch (error) {
       item.node.textContent = `${id} · ${error.message}`;
     }
+    clearTimeout(timer);
     timer = setTimeout(refresh, STATUS_POLL_MS);
   };
   tracker.currentChanged.connect(refresh);

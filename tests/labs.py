@@ -1,0 +1,177 @@
+"""Real Jupyter servers for tests: free ports of loopback, folders of their own, ended after use."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import nbformat
+import psutil
+import requests
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from imtkit.config import load_settings
+from imtkit.kit import live
+from imtkit.lab.serve import lab_command
+
+ROOT = Path(__file__).resolve().parent.parent
+TOKEN = "a-token-for-tests"
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running Jupyter server in a workspace."""
+
+    url: str
+    workspace: Path
+    process: psutil.Process
+    log: Path
+
+    def get(self, path: str, **more: Any) -> requests.Response:
+        """GET with the token."""
+        return self.ask("GET", path, **more)
+
+    def post(self, path: str, body: object, **more: Any) -> requests.Response:
+        """POST a JSON body with the token."""
+        return self.ask("POST", path, data=json.dumps(body), **more)
+
+    def ask(self, method: str, path: str, **more: Any) -> requests.Response:
+        """Any request with the token, under imtkit's address."""
+        return requests.request(
+            method,
+            f"{self.url}imtkit/api/{path}",
+            headers={"Authorization": f"token {TOKEN}"},
+            timeout=30,
+            **more,
+        )
+
+    def kernels(self) -> list[psutil.Process]:
+        """The processes of the kernels that run now."""
+        return [
+            child
+            for child in self.process.children(recursive=True)
+            if any("ipykernel" in part for part in child.cmdline())
+        ]
+
+
+@contextmanager
+def running_lab(
+    workspace: Path,
+    *,
+    person: str = "",
+    environment: Mapping[str, str] | None = None,
+    extra: Sequence[str] = (),
+) -> Iterator[Lab]:
+    """JupyterLab as ``imt lab`` starts it, with the labextension of this checkout."""
+    # Short, because the kernels' sockets lie in it and their paths have a limit.
+    home = Path(mkdtemp(prefix="imt-lab-"))
+    extensions = home / "share" / "labextensions"
+    extensions.mkdir(parents=True)
+    (extensions / "imtkit").symlink_to(ROOT / "imtkit" / "lab" / "labextension")
+    command = lab_command(
+        load_settings(workspace),
+        open_browser=False,
+        actor=person,
+        extra=(
+            "--ServerApp.port=0",
+            "--ServerApp.allow_root=True",
+            f"--IdentityProvider.token={TOKEN}",
+            "--LabApp.expose_app_in_browser=True",
+            *extra,
+        ),
+    )
+    own = {
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "JUPYTER_PATH": str(home / "share"),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "run"),
+        "IPYTHONDIR": str(home / "ipython"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        **(environment or {}),
+    }
+    log = home / "server.log"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            command.arguments,
+            env={**command.environment, **own},
+            cwd=command.folder,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield Lab(
+                _address(process, home / "run", log), workspace, psutil.Process(process.pid), log
+            )
+        finally:
+            _end(process)
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _address(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:
+    """Where the server listens, once it answers."""
+    ends_at = time.monotonic() + 90
+    while time.monotonic() < ends_at and process.poll() is None:
+        for path in runtime.glob("jpserver-*.json"):
+            try:
+                port = json.loads(path.read_text())["port"]
+                url = f"http://127.0.0.1:{port}/"
+                if requests.get(f"{url}api", timeout=10).ok:
+                    return url
+            except (ValueError, KeyError, requests.RequestException):
+                pass
+        time.sleep(0.1)
+    raise AssertionError(f"JupyterLab did not start:\n{log.read_text()[-4000:]}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Stop the server and whatever it started."""
+    try:
+        children = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        children = []
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for child in children:
+        try:
+            os.kill(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def write_notebook(path: Path, *sources: str, outputs: Mapping[int, Any] | None = None) -> Path:
+    """A notebook of code cells; ``outputs`` are MIME bundles by the cell's number."""
+    cells = [new_code_cell(source, id=f"cell-{n}") for n, source in enumerate(sources)]
+    for number, bundle in (outputs or {}).items():
+        cells[number].outputs = [
+            new_output("execute_result", data=bundle, execution_count=1, metadata={})
+        ]
+        cells[number].execution_count = 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), path)
+    return path
+
+
+def stored_checklist(incident_id: str, name: str) -> dict[str, Any]:
+    """What a notebook keeps of a checklist that was displayed when nothing was ticked."""
+    return {
+        "text/plain": f"{name} (0 of 3 done)",
+        "text/html": f"<p>{name}, as it was when displayed</p>",
+        live.MIME_TYPE: {"incident": incident_id, "list": name},
+    }
