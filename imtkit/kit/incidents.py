@@ -194,6 +194,8 @@ def ask(
     task = uuid4().hex[:8]
     data = {"task": task, "text": text, "assignee": assignee}
     if due_at is not None:
+        if due_at.tzinfo is None:
+            raise InputError(f"{due_at.isoformat()} has no time zone.")
         data["due_at"] = utc_text(due_at)
     desk.store.append(incident_id.strip().upper(), desk.draft("task.assigned", data))
     return _task(get(desk, incident_id), task)
