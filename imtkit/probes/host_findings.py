@@ -146,7 +146,7 @@ def _memory(facts: Memory, limits: Limits) -> Iterator[Finding]:
         what = f"This container has used {share_text(facts.group_share)} of its memory limit."
         yield Finding(level, what, f"{bytes_text(facts.group_used or 0)} of {limit}", advice)
     if facts.group_kills:
-        what = f"The kernel has killed {facts.group_kills} processes here for want of memory."
+        what = f"The kernel has killed processes here for want of memory: {facts.group_kills}."
         grounds = "oom_kill of this control group, since it was made"
         yield Finding("warning", what, grounds, "See in the kernel's log when, and which.")
 
@@ -255,7 +255,9 @@ def _usage(facts: Usage) -> Iterator[Finding]:
 def _deleted(facts: Deleted, limits: Limits) -> Iterator[Finding]:
     if not facts.is_known:
         return
-    unseen = f"; {facts.unreadable} processes may not be looked into" if facts.unreadable else ""
+    unseen = (
+        f"; {facts.unreadable} of the processes may not be looked into" if facts.unreadable else ""
+    )
     if facts.bytes < limits.deleted_bytes_warning:
         what = "Deleted files that are still open hold little space."
         yield Finding("ok", what, f"{bytes_text(facts.bytes)} in all{unseen}")

@@ -13,7 +13,7 @@ from imtkit.errors import InputError
 from imtkit.model.words import one_line
 from imtkit.probes.findings import Finding, Findings, Level
 from imtkit.probes.sockets import context_of
-from imtkit.probes.tables import frame_of, mix_text, seconds_text, share_text
+from imtkit.probes.tables import counted, frame_of, mix_text, seconds_text, share_text
 from imtkit.probes.wire import PHASES, Phase, Sample, Target, exchange
 
 if TYPE_CHECKING:
@@ -187,12 +187,13 @@ def diagnose(samples: Samples, limits: Limits = Limits()) -> Findings:
     if found:
         return Findings(found)
     right = len(samples) - sum(samples.errors.values())
+    times = _times_text(samples.percentiles())
     return Findings(
         [
             Finding(
                 "ok",
                 f"{samples.target.url} answers.",
-                f"{right} of {len(samples)} requests; {_times_text(samples.percentiles())}.",
+                f"{right} of {counted(len(samples), 'request')}; {times}.",
                 "If users still see trouble, probe from where they are, or another address.",
             )
         ]
@@ -209,7 +210,7 @@ def _failures(samples: Samples, limits: Limits) -> Iterator[Finding]:
         told = example.reason or f"status {example.status}"
         yield Finding(
             level,
-            f"{count} of {len(samples)} requests failed: {_KINDS[kind]}.",
+            f"{count} of {counted(len(samples), 'request')} failed: {_KINDS[kind]}.",
             f"{one_line(told)}; at {example.address or 'no address'}; "
             f"error rate {share_text(rate)} ({mix_text(samples.errors)}).",
             _AFTER_FAILURE[kind],
@@ -250,7 +251,7 @@ def _redirects(samples: Samples) -> Iterator[Finding]:
     if led:
         yield Finding(
             "warning",
-            f"{len(led)} of {len(samples)} answers only point elsewhere.",
+            f"{len(led)} of {counted(len(samples), 'answer')} only pointed elsewhere.",
             f"status {led[0].status}, to {one_line(led[0].location) or 'no address'}.",
             "Probe that address, or follow redirects; if this one is new, look at what changed.",
         )

@@ -18,7 +18,7 @@ from imtkit.probes.pg_facts import (
     Statements,
     Transactions,
 )
-from imtkit.probes.tables import bytes_text, mix_text, seconds_text, share_text
+from imtkit.probes.tables import bytes_text, counted, mix_text, seconds_text, share_text
 
 Facts = Reach | Connections | Locks | Transactions | Replication | Bloat | Statements
 
@@ -136,7 +136,7 @@ def _locks(facts: Locks, limits: Limits) -> Iterator[Finding]:
         longest = others[0].waited_seconds or 0.0
         yield Finding(
             level_of(longest, limits.wait_warning, limits.wait_critical),
-            f"{len(others)} sessions wait for locks that no session here holds alone.",
+            f"{counted(len(others), 'session')} waiting for locks that nobody here holds alone.",
             f"longest {seconds_text(longest)}; they wait in a circle (PostgreSQL ends one of "
             "them after deadlock_timeout) or for a prepared transaction",
             "Look again in a few seconds; then at pg_prepared_xacts.",
@@ -153,7 +153,7 @@ def _chain(facts: Locks, root: Holder, limits: Limits) -> Finding:
         advice = "Let it finish if it soon will; else ask its owner, or cancel it."
     return Finding(
         level_of(waited, limits.wait_warning, limits.wait_critical),
-        f"pid {root.session.pid} keeps {len(held)} sessions waiting, "
+        f"pid {root.session.pid} keeps {counted(len(held), 'session')} waiting, "
         f"the longest for {seconds_text(waited)}.",
         f"the holder: {root.session.text}; the one that waits longest wants "
         f"{longest.waits_for} for: {one_line(longest.session.query, most=80)}",
@@ -179,15 +179,15 @@ def _transaction(session: Session, limits: Limits) -> Finding | None:
     if session.state.startswith("idle in transaction"):
         idle = session.state_seconds or 0.0
         level = level_of(idle, limits.idle_warning, limits.idle_critical)
-        what = f"pid {session.pid} idles in an open transaction since {seconds_text(idle)}."
+        what = f"pid {session.pid} has idled in an open transaction for {seconds_text(idle)}."
         advice = "Its client waits or forgot it: ask its owner, or end the session."
     elif session.state == "prepared":
         level = level_of(age, limits.idle_warning, limits.idle_critical)
-        what = f"A prepared transaction is open since {seconds_text(age)}."
+        what = f"A prepared transaction has been open for {seconds_text(age)}."
         advice = "Its coordinator decides it: COMMIT PREPARED or ROLLBACK PREPARED."
     else:
         level = level_of(age, limits.transaction_warning, limits.transaction_critical)
-        what = f"pid {session.pid} works in one transaction since {seconds_text(age)}."
+        what = f"pid {session.pid} has worked in one transaction for {seconds_text(age)}."
         advice = "See whether it is meant (a dump, a migration); it keeps vacuum from cleaning."
     return None if level == "ok" else Finding(level, what, session.text, advice)
 
@@ -197,8 +197,8 @@ def _replication(facts: Replication, limits: Limits) -> Iterator[Finding]:
     yield from found
     if not found:
         kind = "replica" if facts.is_replica else "primary"
-        counted = f"{len(facts.standbys)} standbys, {len(facts.slots)} slots"
-        yield Finding("ok", "Nothing lags in replication.", f"this is a {kind}; {counted}")
+        readers = f"{counted(len(facts.standbys), 'standby')}, {counted(len(facts.slots), 'slot')}"
+        yield Finding("ok", "Nothing lags in replication.", f"this is a {kind}; {readers}")
 
 
 def _replay(facts: Replication, limits: Limits) -> Iterator[Finding]:
@@ -287,7 +287,8 @@ def _bloat(facts: Bloat, limits: Limits) -> Iterator[Finding]:
             )
     if not found:
         worst = max((one.age for one in facts.wraparound), default=0)
-        grounds = f"{len(facts.tables)} tables looked at; oldest id {worst / 1e6:.1f} million old"
+        seen = f"{counted(len(facts.tables), 'table')} looked at"
+        grounds = f"{seen}; oldest transaction id {worst / 1e6:.1f} million old"
         yield Finding("ok", "Vacuum keeps up.", grounds)
 
 
@@ -298,8 +299,11 @@ def _statements(facts: Statements, limits: Limits) -> Iterator[Finding]:
         level = level_of(seconds, limits.statement_warning, limits.statement_critical)
         if level != "ok":
             found = True
-            what = f"pid {one.pid} runs one statement for {seconds_text(seconds)} now."
-            yield Finding(level, what, one.text, "EXPLAIN it; cancel it if it may be cancelled.")
+            what = f"pid {one.pid} has run one statement for {seconds_text(seconds)}."
+            advice = "EXPLAIN it; cancel it if it may be cancelled."
+            if one.waits_on.startswith("Lock"):
+                advice = "It waits for a lock: see who holds that."
+            yield Finding(level, what, one.text, advice)
     for statement in facts.slow:
         if statement.mean_seconds >= limits.mean_warning:
             found = True

@@ -162,7 +162,7 @@ def test_a_prepared_transaction_that_blocks_is_shown(server: Postgres) -> None:
                 assert locks.tree.startswith("a prepared transaction\n└── waits ")
                 assert "prepared" in postgres.diagnose(locks).text
             old = postgres.diagnose(look(server, postgres.transactions), QUICK)
-            assert "A prepared transaction is open" in old.text
+            assert "A prepared transaction has been open" in old.text
         finally:
             one.rollback()
             one.autocommit = True
@@ -175,7 +175,7 @@ def test_an_idle_transaction_is_found_and_can_be_ended(server: Postgres) -> None
         idle.execute("SELECT 1")
         pid = idle.info.backend_pid
         found = postgres.diagnose(look(server, postgres.transactions), QUICK)
-        assert f"pid {pid} idles in an open transaction" in found.text
+        assert f"pid {pid} has idled in an open transaction" in found.text
         session = look(server, postgres.transactions).sessions[0]
         stale = session.started_at - timedelta(seconds=1)
         assert not postgres.end_session(server.dsn, pid, started_at=stale, kill=True)
@@ -203,7 +203,7 @@ def test_a_statement_that_runs_long_is_shown(server: Postgres) -> None:
         facts = look(server, postgres.statements)
         found = postgres.diagnose(facts, QUICK)
     assert "pg_sleep" in found.text
-    assert "runs one statement" in found.text
+    assert "has run one statement" in found.text
     assert list(facts.running_frame()["user"]) == ["app"]
 
 

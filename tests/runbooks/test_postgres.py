@@ -54,8 +54,8 @@ def test_a_blocked_server_is_diagnosed_and_left_alone(go, server: Postgres) -> N
         pid = holder.info.backend_pid
         ran = go("postgres", dsn=server.dsn, wait_warning=0.0, idle_warning=0.0)
         holder.execute("SELECT 1")
-    assert f"pid {pid} keeps 1 sessions waiting" in ran.said("conclude")
-    assert f"pid {pid} idles in an open transaction" in ran.said("conclude")
+    assert f"pid {pid} keeps 1 session waiting" in ran.said("conclude")
+    assert f"pid {pid} has idled in an open transaction" in ran.said("conclude")
     assert "└── waits" in ran.said("locks")
     assert "WARNING" in ran.said("verify")
     assert not ran.incident.decisions

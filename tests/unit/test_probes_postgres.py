@@ -100,8 +100,12 @@ def test_nobody_waiting_is_well() -> None:
     [
         ({"state": "active", "transaction_seconds": 10.0}, "ok", "oldest 10.0 s"),
         ({"state": "active", "transaction_seconds": 4000.0}, "critical", "vacuum"),
-        ({"state": "idle in transaction", "state_seconds": 61.0}, "warning", "idles"),
-        ({"state": "idle in transaction (aborted)", "state_seconds": 601.0}, "critical", "idles"),
+        ({"state": "idle in transaction", "state_seconds": 61.0}, "warning", "has idled"),
+        (
+            {"state": "idle in transaction (aborted)", "state_seconds": 601.0},
+            "critical",
+            "has idled",
+        ),
         ({"state": "prepared", "transaction_seconds": 90.0}, "warning", "COMMIT PREPARED"),
         ({"state": "hidden", "transaction_seconds": None}, "ok", "too long"),
     ],
