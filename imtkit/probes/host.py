@@ -231,8 +231,8 @@ def processes(*, count: int = 10, over_seconds: float = 1.0) -> Processes:
     time.sleep(over_seconds)
     took = time.perf_counter() - began
     seen = [found for one in watched if (found := _process(one)) is not None]
-    by_cpu = sorted(seen, key=lambda one: -one.cores)
-    by_memory = sorted(seen, key=lambda one: -one.memory)
+    by_cpu = sorted((one for one in seen if one.cores), key=lambda one: -one.cores)
+    by_memory = sorted((one for one in seen if one.memory), key=lambda one: -one.memory)
     return Processes(
         by_cpu=tuple(by_cpu[:count]),
         by_memory=tuple(by_memory[:count]),

@@ -154,7 +154,7 @@ def test_secrets_on_command_lines_are_not_shown() -> None:
 
 
 def _commands(pid: int) -> list[str]:
-    found = host.processes(count=10_000, over_seconds=0.01).by_cpu
+    found = host.processes(count=10_000, over_seconds=0.01).by_memory
     return [one.command for one in found if one.pid == pid]
 
 
