@@ -55,13 +55,13 @@ def receive(desk: Desk, body: bytes, *, source: str = "alertmanager") -> list[Ou
 def parameters_for(runbook: Runbook, alert: Alert) -> dict[str, Any]:
     """The values an alert has for a runbook: annotations and labels of a parameter's name.
 
-    They go only into parameters that the runbook declares, as data of the declared type; what
-    does not fit is left to the default.
+    They go only into parameters that the runbook declares and names as ``alert_parameters`` in
+    its metadata, as data of the declared type; what does not fit is left to the default.
     """
     values: dict[str, Any] = {}
     for parameter in runbook.parameters:
         said = alert.annotations.get(parameter.name, alert.labels.get(parameter.name))
-        if said is None or parameter.name == "incident_id":
+        if said is None or parameter.name not in runbook.alert_parameters:
             continue
         try:
             given = {parameter.name: said}

@@ -88,6 +88,13 @@ def _typed_parameters(runbook: Runbook, _document: Document) -> Iterator[str]:
             yield f"parameter '{parameter.name}' has no description (a comment on its line)."
 
 
+def _alert_parameters(runbook: Runbook, _document: Document) -> Iterator[str]:
+    declared = {parameter.name for parameter in runbook.parameters}
+    for name in runbook.alert_parameters:
+        if name not in declared:
+            yield f"alert_parameters names '{name}', which is not declared."
+
+
 def _ids(_runbook: Runbook, document: Document) -> Iterator[str]:
     ids = [cell.get("id") for cell in document["cells"]]
     if any(not isinstance(one, str) or not one for one in ids):
@@ -148,6 +155,7 @@ _RULES: Mapping[str, Rule] = {
     "last-reviewed": _reviewed,
     "parameters-cell": _one_parameters_cell,
     "parameters-typed": _typed_parameters,
+    "alert-parameters": _alert_parameters,
     "cell-ids": _ids,
     "no-outputs": _no_outputs,
     "python": _python,

@@ -16,6 +16,7 @@ import ast
 import io
 import json
 import keyword
+import re
 import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from imtkit.errors import ParameterError, suggestion
 _PLAIN = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict}
 _WORDS = {"true": True, "yes": True, "on": True, "1": True}
 _NO_WORDS = {"false": False, "no": False, "off": False, "0": False}
+_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]+@|\bpassword\s*=\s*\S", re.IGNORECASE)
 _LARGEST = 1_000_000
 """Bytes of JSON that one value may take; more belongs in a file that the runbook reads."""
 
@@ -148,6 +150,12 @@ def _value(parameter: Parameter, given: object, runbook: str) -> object:
         raise ParameterError(f"{wanted} {_in_words(parameter.type)}; got {given!r}.")
     if isinstance(value, int) and not isinstance(value, bool) and parameter.type == "float":
         value = float(value)
+    if isinstance(value, str) and _PASSWORD.search(value):
+        raise ParameterError(
+            f"Parameter '{parameter.name}' of '{runbook}' carries a password, which would stand "
+            "in the log and the notebook for ever.",
+            hint="Leave it out: PGPASSWORD, ~/.pgpass or a file the runbook reads can hold it.",
+        )
     _check_json(value, wanted)
     return value
 

@@ -20,7 +20,10 @@ METADATA = "imtkit"
 
 @dataclass(frozen=True, slots=True)
 class Runbook:
-    """What a notebook says of itself. ``sha256`` is of the file's bytes."""
+    """What a notebook says of itself. ``sha256`` is of the file's bytes.
+
+    ``alert_parameters`` are those that an alert may fill: no other is ever taken from one.
+    """
 
     name: str
     path: Path
@@ -30,6 +33,7 @@ class Runbook:
     category: str = ""
     services: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
+    alert_parameters: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     severity_hints: tuple[str, ...] = ()
     last_reviewed: str = ""
@@ -58,6 +62,7 @@ def read_runbook(path: Path) -> Runbook:
         category=_text(own.get("category")),
         services=_texts(own.get("services")),
         alerts=_texts(own.get("alerts")),
+        alert_parameters=_texts(own.get("alert_parameters")),
         roles=_texts(own.get("roles")),
         severity_hints=_texts(_table(own.get("severity")).get("hints")),
         last_reviewed=_text(own.get("last_reviewed")),

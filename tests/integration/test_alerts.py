@@ -120,9 +120,10 @@ def test_runbooks_answer_by_metadata_and_by_the_alerts_own_link(desk: Desk, work
 
 
 def test_alert_text_reaches_declared_parameters_only_as_typed_data(desk: Desk, workspace: Path):
-    """What is no parameter, or not of its type, stays in the log."""
+    """What is no parameter, not meant for alerts, or not of its type, stays in the log."""
     cell = 'url: str = ""  # address\ncount: int = 5  # requests\nincident_id: str = ""  # one'
-    write_notebook(workspace / "runbooks" / "t.ipynb", [code("p", cell, "parameters")])
+    about = {"alert_parameters": ["url", "count"]}
+    write_notebook(workspace / "runbooks" / "t.ipynb", [code("p", cell, "parameters")], about=about)
     labels = {"alertname": "A", "count": "__import__('os')", "incident_id": "x", "evil": "1"}
     annotations = {"url": "http://127.0.0.1/'; import os"}
     (outcome,) = alerts.receive(desk, delivery({"labels": labels, "annotations": annotations}))

@@ -42,6 +42,7 @@ def test_each_rule_is_heard(desk: Desk, workspace: Path):
         "severity-hints": (GOOD, {**SOUND, "severity": {"hints": ["bad"]}}),
         "parameters-cell": ([*GOOD, code("p2", "x: int = 1  # x", "parameters")], SOUND),
         "parameters-typed": ([*GOOD[:1], code("p", "x = f()", "parameters"), *GOOD[2:]], SOUND),
+        "alert-parameters": (GOOD, {**SOUND, "alert_parameters": ["url"]}),
         "cell-ids": ([*GOOD, code("look", "3")], SOUND),
         "python": ([*GOOD, code("bad", "x = = 1")], SOUND),
         "joins-incident": ([*GOOD[:2], *GOOD[3:]], SOUND),

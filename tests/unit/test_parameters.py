@@ -86,6 +86,16 @@ def test_wrong_types_are_refused_in_words(name, value, words):
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "value", ["postgresql://ann:canary@db/x", "host=db password=canary", "https://:canary@h/"]
+)
+def test_a_password_in_a_value_is_refused_and_not_repeated(value):
+    """It would stand in the log and the notebook for ever."""
+    with pytest.raises(ParameterError, match="carries a password") as caught:
+        checked_values(DECLARED, {"url": value, **GIVEN_MUST}, runbook="r")
+    assert "canary" not in str(caught.value) + caught.value.hint
+
+
 def test_an_unknown_name_gets_the_nearest_right_one():
     """Papermill would run an unknown name as code; here it is refused."""
     with pytest.raises(ParameterError) as caught:
