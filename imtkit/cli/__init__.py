@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from imtkit.cli.face import Face
 
+COMPLETION = "_IMT_COMPLETE"
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 """What a shell shows for a program that SIGINT or SIGPIPE ended."""
@@ -29,14 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     import click
 
-    from imtkit.cli.app import imt
     from imtkit.cli.face import Face
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     face = Face()
     try:
-        code = imt.main(given, prog_name="imt", standalone_mode=False, obj=face)
-        sys.stdout.flush()
+        return _called(given, face)
     except click.ClickException as error:
         # The command line could not be read to its end, so what it says of --json may be unread.
         face.is_json = face.is_json or "--json" in given
@@ -52,7 +51,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 # the outermost frame of this face
         _trace(face)
         return _unexpected(error, face)
-    return code if isinstance(code, int) else face.exit_code
+
+
+def _called(given: list[str], face: Face) -> int:
+    """The exit code of one command that was read and done."""
+    import click
+
+    from imtkit.cli.app import imt
+
+    if COMPLETION in os.environ:  # a shell asks for completions; click answers and ends
+        imt.main(given, prog_name="imt", complete_var=COMPLETION)
+    try:
+        # Not imt.main(): it ends with 1 when a pipe is closed, and 1 is for our own faults.
+        with imt.make_context("imt", given, obj=face) as context:
+            imt.invoke(context)
+    except click.exceptions.Exit as ended:
+        code: int = ended.exit_code
+    else:
+        code = 0
+    sys.stdout.flush()
+    return code
 
 
 def _usage(error: ClickException, face: Face) -> int:

@@ -24,13 +24,12 @@ PAGE_WIDTH = 120
 
 @dataclass(slots=True)
 class Face:
-    """One call of ``imt``: what its options said, and what it ends with."""
+    """One call of ``imt``: what its options said."""
 
     workspace: Path | None = None
     actor: str = ""
     is_json: bool = False
     is_verbose: bool = False
-    exit_code: int = 0
 
     def desk(self) -> Desk:
         """The desk of the workspace that the options or the working directory name."""

@@ -1,0 +1,217 @@
+"""Incidents from the terminal, in a workspace with its own log."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from terminal import Called, Imt, caller, imt_on_terminal, imt_process
+
+
+@pytest.fixture
+def imt(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Imt:
+    """Calls ``imt`` in the workspace as Ann Example."""
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("IMT_USER", "Ann Example")
+    return caller(capsys)
+
+
+def opened(imt: Imt, *more: str) -> str:
+    """The id of a new incident."""
+    return str(imt("incident", "open", "--title", "Checkout fails", *more, "--json").json["id"])
+
+
+def test_opening_proposes_the_severity_and_says_why(imt: Imt) -> None:
+    """A measure beyond a threshold gives the severity, and its grounds are told."""
+    done = imt("incident", "open", "--title", "Checkout fails", "--measure", "error_rate=0.3")
+    assert done.code == 0
+    assert done.out.startswith("INC-")
+    assert "opened, sev1: error_rate 0.3 >= 25%" in done.out
+    assert done.err == ""
+
+
+def test_what_a_person_says_wins_over_what_was_measured(imt: Imt) -> None:
+    """A severity that was given stands; what the measures ask for is told beside it."""
+    done = imt(
+        *("incident", "open", "--title", "x", "--severity", "SEV3", "--measure", "error_rate=30%")
+    )
+    assert "opened, sev3; measured sev1: error_rate 0.3 >= 25%" in done.out
+
+
+def test_an_incident_goes_its_way_to_the_archive(imt: Imt, workspace: Path) -> None:
+    """Opened, acknowledged, mitigated, resolved, closed with its record, reopened."""
+    id_ = opened(imt, "--service", "orders", "--tag", "checkout")
+    for verb, more, status in (
+        ("ack", (), "acknowledged"),
+        ("mitigate", ("--reason", "traffic moved"), "mitigated"),
+        ("resolve", ("--resolution", "rolled back"), "resolved"),
+        ("close", ("--cause", "a lost index"), "closed"),
+    ):
+        done = imt("incident", verb, id_.lower(), *more, "--json")
+        assert done.code == 0, done.err
+        assert done.json["status"] == status
+    assert (workspace / "outputs" / id_ / "record" / "index.html").is_file()
+    assert imt("record", "verify", id_).code == 0
+    assert imt("record", "open", id_).out.strip().endswith("index.html")
+    assert imt("incident", "review", id_, "--reason", "held").code == 0
+    again = imt("incident", "reopen", id_, "--reason", "errors are back", "--json").json
+    assert (again["status"], again["closed_at"], again["reopened"]) == ("acknowledged", None, 1)
+
+
+def test_closing_without_what_is_owed_is_refused_and_changes_nothing(imt: Imt) -> None:
+    """The error names the missing field and the command that gives it; its exit code is 5."""
+    id_ = opened(imt)
+    refused = imt("incident", "resolve", id_, "--json")
+    assert refused.code == 5
+    assert refused.out == ""
+    assert refused.error["type"] == "MissingFieldsError"
+    assert refused.error["missing"] == ["resolution"]
+    assert f"imt incident set {id_} resolution=" in refused.error["hint"]
+    assert imt("incident", "show", id_, "--json").json["status"] == "open"
+
+
+def test_on_a_terminal_what_is_owed_is_asked_for(workspace: Path, imt: Imt) -> None:
+    """Somebody who sits there is asked, and the answer is stored with the change."""
+    id_ = opened(imt)
+    code, shown = imt_on_terminal(
+        ["incident", "resolve", id_], cwd=workspace, answers={"Resolution:": "rolled back to v41"}
+    )
+    assert code == 0, shown
+    assert f"{id_} is resolved." in shown
+    assert imt("incident", "show", id_, "--json").json["fields"] == {
+        "resolution": "rolled back to v41"
+    }
+
+
+def test_notes_decisions_fields_roles_and_ticks_are_written_down(imt: Imt) -> None:
+    """Each verb writes to the log, and the page shows it."""
+    id_ = opened(imt)
+    assert imt("incident", "note", id_, "the", "queue", "drains", "--at", "5m").code == 0
+    imt("incident", "decide", id_, "Roll", "back", "--reason", "errors began with v42")
+    imt("incident", "set", id_, "severity=sev2", "services=orders,payments", "cause=unknown")
+    imt("incident", "assign", id_, "commander", "Ada Example", "--actor", "Bob Example")
+    page = imt("incident", "show", id_).out
+    for said in ("the queue drains", "Roll back", "because errors began with v42", "Ada Example"):
+        assert said in page
+    found = imt("incident", "show", id_, "--json").json
+    assert found["severity"] == "sev2"
+    assert found["services"] == ["orders", "payments"]
+    assert found["roles"] == {"commander": "Ada Example"}
+    assert found["timeline"][-1]["actor"] == "Bob Example"
+
+
+def test_a_note_can_come_from_a_pipe(imt: Imt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``-`` reads stdin; nothing in it is nothing to note."""
+    id_ = opened(imt)
+    monkeypatch.setattr("sys.stdin", io.StringIO("line one\nline two\n"))
+    assert imt("incident", "note", id_, "-", "--json").json["data"]["text"] == "line one\nline two"
+    monkeypatch.setattr("sys.stdin", io.StringIO("  \n"))
+    assert imt("incident", "note", id_, "-").code == 2
+
+
+def test_items_are_ticked_and_taken_back(imt: Imt, workspace: Path) -> None:
+    """An unknown item is named with its nearest; then none of those given is ticked."""
+    from imtkit.kit import checklists, open_desk
+    from imtkit.model.checklist import checklist_of
+
+    id_ = opened(imt)
+    with open_desk(workspace) as desk:
+        checklists.show(desk, id_, checklist_of("first", ["Read the logs", "Tell support"]))
+    done = imt("incident", "tick", id_, "first", "read-the-logs", "Tell support")
+    assert "2 of 2 done" in done.out
+    assert "1 of 2 done" in imt("incident", "tick", id_, "first", "tell-support", "--undo").out
+    wrong = imt("incident", "tick", id_, "first", "tell-support", "read-teh-logs")
+    assert wrong.code == 3
+    assert "read-the-logs" in wrong.err
+    assert "1 of 2 done" in imt("incident", "tick", id_, "first", "read-the-logs").out
+
+
+def test_the_list_leaves_out_what_is_over_unless_asked(imt: Imt) -> None:
+    """Open incidents by default, newest first; filters and --all find the rest."""
+    first, second = opened(imt, "--service", "orders"), opened(imt, "--mode", "drill")
+    imt("incident", "resolve", first, "--resolution", "done")
+    assert [row["id"] for row in imt("incident", "list", "--json").json] == [second]
+    assert [row["id"] for row in imt("incident", "list", "--all", "--json").json] == [second, first]
+    found = imt("incident", "list", "--status", "resolved", "--service", "orders").out
+    assert first in found
+    assert second not in found
+    assert "[drill] Checkout fails" in imt("incident", "list", "--mode", "drill").out
+    assert (
+        imt("incident", "list", "--search", "checkOUT", "--all", "--limit", "1").out.count("INC-")
+        == 1
+    )
+
+
+def test_an_empty_list_says_so_and_what_to_do(imt: Imt) -> None:
+    """Nothing on stdout, words on stderr; as JSON an empty list."""
+    done = imt("incident", "list")
+    assert (done.code, done.out) == (0, "")
+    assert "imt incident open" in done.err
+    assert imt("incident", "list", "--json").json == []
+
+
+def test_mistyped_names_are_answered_with_the_nearest(imt: Imt) -> None:
+    """Unknown incident, severity, status and command: each names what, and the next step."""
+    id_ = opened(imt)
+    missing = imt("incident", "show", "INC-1999-0001")
+    assert (missing.code, missing.out) == (3, "")
+    assert "INC-1999-0001" in missing.err
+    assert id_ in missing.err
+    wrong = imt("incident", "open", "--title", "x", "--severity", "sevv1", "--json")
+    assert wrong.code == 3
+    assert wrong.error["hint"] == "Did you mean 'sev1'?"
+    assert imt("incident", "list", "--severity", "major").code == 3
+    assert imt("incident", "list", "--status", "opne").code == 2
+    assert "Did you mean" in imt("incidnet", "list").err
+    assert imt("incident", "ack", id_).code == 0
+    again = imt("incident", "ack", id_)
+    assert again.code == 5
+    assert "cannot be acknowledged" in again.err
+
+
+def test_ids_complete_in_shells(imt: Imt, workspace: Path) -> None:
+    """The shell is offered the incidents that are there; without a workspace, none."""
+    id_ = opened(imt)
+    environment = {
+        "_IMT_COMPLETE": "bash_complete",
+        "COMP_WORDS": "imt incident show INC",
+        "COMP_CWORD": "3",
+    }
+    done = imt_process(cwd=workspace, environment=environment)
+    assert done.out.strip() == f"plain,{id_}"
+    elsewhere = imt_process(cwd=Path("/"), environment=environment)
+    assert (elsewhere.out.strip(), elsewhere.err) == ("", "")
+
+
+def test_json_is_one_document_whatever_is_asked(imt: Imt) -> None:
+    """Every command that prints gives one JSON document on stdout with --json."""
+    id_ = opened(imt)
+
+    def is_document(done: Called) -> None:
+        assert done.code == 0, done.err
+        json.loads(done.out)
+
+    for words in (
+        ("incident", "list"),
+        ("incident", "show", id_),
+        ("incident", "note", id_, "x"),
+        ("runbook", "list"),
+        ("runbook", "show", "http-service"),
+        ("runbook", "lint", "http-service"),
+        ("status", "post", id_, "-s", "investigating", "-m", "We look into it."),
+        ("status", "show"),
+        ("status", "build"),
+        ("status", "deliver", id_),
+        ("record", "build", id_),
+        ("record", "verify", id_),
+        ("store", "verify"),
+        ("store", "heads"),
+        ("store", "rebuild"),
+        ("store", "migrate"),
+    ):
+        is_document(imt(*words, "--json"))
+        is_document(imt("--json", *words))
