@@ -87,25 +87,30 @@ class SqliteEngine:
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that no other writer is inside of; on disk when it ends."""
         with faults(self.name), self._alone, self._writer.connect() as connection:
-            self._take_turn(connection)
+            raw: Any = connection.connection.driver_connection
+            self._take_turn(raw)
             try:
                 yield connection
-                connection.exec_driver_sql("COMMIT")
+                raw.execute("COMMIT")
             except BaseException:
                 # A full disk has SQLite roll back by itself; a second time would hide the fault.
-                if connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
-                    connection.exec_driver_sql("ROLLBACK")
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
                 raise
 
-    def _take_turn(self, connection: sa.Connection) -> None:
-        ends_at = time.monotonic() + self.wait_seconds
+    def _take_turn(self, raw: sqlite3.Connection) -> None:
+        """Begin a write; asked of the driver itself, for asking is repeated while others write."""
+        began_at = time.monotonic()
         while True:
             try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            except exc.OperationalError as error:
-                if "locked" not in str(error.orig) or time.monotonic() > ends_at:
+                raw.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                waited = time.monotonic() - began_at
+                if "locked" not in str(error) or waited > self.wait_seconds:
                     raise
-                time.sleep(random.uniform(0.0005, 0.003))  # noqa: S311 # naps, not secrets
+                # Who has waited longer asks more often, or some would wait for ever.
+                nap = random.uniform(0.0005, 0.003)  # noqa: S311 # naps, not secrets
+                time.sleep(nap / (1 + 20 * waited))
             else:
                 return
 
@@ -185,7 +190,7 @@ def faults(name: str) -> Iterator[None]:
         yield
     except UnicodeEncodeError as error:
         raise InputError(f"A text for the log {name} holds half a character: {error}") from error
-    except exc.SQLAlchemyError as error:
+    except (exc.SQLAlchemyError, sqlite3.Error) as error:
         original = getattr(error, "orig", None)
         text = str(original if original is not None else error).strip()
         raise _worded(name, text.split("\n")[0], text.lower()) from error
