@@ -201,7 +201,8 @@ class ChecklistHandler(ImtHandler):
     @guarded
     async def post(self, incident_id: str, name: str) -> None:
         """Record ``{"item", "checked", "nonce", "not_after"}``; the list as it is then."""
-        said = dict(zip(_CLICK, self.body(*_CLICK), strict=True))
+        given = zip(_CLICK, self.body(*_CLICK), strict=True)
+        said = {word: value for word, value in given if value is not None}
 
         def record(desk: Desk) -> dict[str, Any]:
             return live.live_list(desk, incident_id, live.click(desk, incident_id, name, said))

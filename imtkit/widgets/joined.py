@@ -213,7 +213,7 @@ def span(text: str | timedelta) -> timedelta:
 def _kept(kept: Evidence, made: Exhibit) -> Shown[Evidence]:
     how = f"{made.said}, " if made.said else ""
     size = f"{kept.size / 1000:.1f} kB" if kept.size >= 1000 else f"{kept.size} bytes"
-    text = f"Kept as evidence: {kept.title}\n{kept.path} ({how}{size}, SHA-256 {kept.sha256})"
+    text = f"Kept as evidence: {kept.title}\n{kept.path} ({how}{size}, SHA-256 {kept.sha256[:12]}…)"
     shown = line(kept, text)
     if made.media_type != "image/png" or made.is_on_screen:
         return shown

@@ -10,10 +10,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The cell that runs: the notebook's id of it, its number in the session, its source."""
+    """The cell that runs: its front end's id of it (nbclient gives none), and its source."""
 
     id: str
-    count: int
     source: str
 
     @property
@@ -52,13 +51,7 @@ def running_cell(ip: Any) -> Cell:  # noqa: ANN401
     kernel = getattr(ip, "kernel", None)
     request = kernel.get_parent("shell") if kernel is not None else {}
     source = str(request.get("content", {}).get("code", ""))
-    return cell_of(ip, request.get("metadata", {}).get("cellId"), source)
-
-
-def cell_of(ip: Any, cell_id: str | None, source: str) -> Cell:  # noqa: ANN401
-    """A cell by the id its front end gave, else by its number: nbclient gives no id."""
-    count = int(ip.execution_count)
-    return Cell(str(cell_id) if cell_id else f"in-{count}", count, source)
+    return Cell(str(request.get("metadata", {}).get("cellId") or ""), source)
 
 
 def notebook_path(ip: Any | None) -> Path | None:  # noqa: ANN401

@@ -9,7 +9,6 @@ from typing import Any
 from imtkit.errors import ImtkitError
 from imtkit.kit import Desk, runs
 from imtkit.model.words import one_line
-from imtkit.widgets import notebook
 from imtkit.widgets.notebook import Cell
 
 
@@ -30,8 +29,11 @@ class Sitting:
         """Take the time: this cell begins."""
         self._running = (cell, self._desk.clock.now())
 
-    def end(self, error: BaseException | None) -> None:
-        """Log the cell that began: completed, failed, or cancelled by an interrupt."""
+    def end(self, error: BaseException | None, count: int) -> None:
+        """Log the cell that began: completed, failed, or cancelled by an interrupt.
+
+        ``count`` is its number in the session, and stands for an id where there is none.
+        """
         if self._running is None:
             return
         (cell, began_at), self._running = self._running, None
@@ -40,7 +42,7 @@ class Sitting:
                 self._desk,
                 self.incident_id,
                 self._run_id,
-                cell=cell.id,
+                cell=cell.id or f"in-{count}",
                 title=cell.title,
                 outcome=(*_outcome(error), began_at),
             )
@@ -50,13 +52,11 @@ class Sitting:
 
     def before_cell(self, info: Any) -> None:  # noqa: ANN401 - IPython ships no types
         """IPython's ``pre_run_cell``."""
-        ip = notebook.shell()
-        if ip is not None:
-            self.begin(notebook.cell_of(ip, info.cell_id, str(info.raw_cell)))
+        self.begin(Cell(str(info.cell_id or ""), str(info.raw_cell)))
 
     def after_cell(self, result: Any) -> None:  # noqa: ANN401
         """IPython's ``post_run_cell``."""
-        self.end(result.error_before_exec or result.error_in_exec)
+        self.end(result.error_before_exec or result.error_in_exec, result.execution_count or 0)
 
 
 def _outcome(error: BaseException | None) -> tuple[str, str]:

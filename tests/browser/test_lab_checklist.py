@@ -256,7 +256,7 @@ def test_nothing_shows_as_ticked_that_is_not_recorded(
 def test_the_list_is_accessible_in_both_themes(
     lab: Lab, window: Page, desk: Desk, incident: Incident, theme: str
 ) -> None:
-    """axe finds no fault, hostile text stays text, and times tell UTC on request."""
+    """An audit (axe) finds no fault, hostile text stays text, and times tell UTC on request."""
     from axe_playwright_python.sync_playwright import Axe
 
     hostile = "<img src=x onerror=\"document.title='owned'\"> <b>bold</b>"
@@ -293,3 +293,28 @@ def test_a_runbook_opens_from_the_launcher_in_a_new_incident(
     assert str(status.text_content()).startswith(f"{opened.id} · SEV2 · open")
     (path,) = desk.folder(opened.id).glob("*-db-failover.ipynb")
     assert window.locator(f'.lm-TabBar-tab:visible:has-text("{path.name}")').count() == 1
+
+
+def test_a_person_nobody_knows_is_asked_before_the_first_tick(
+    lab: Lab, open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    """Without a name nothing is ticked; the name is asked once, remembered, and recorded."""
+    copy(lab.workspace / "imt.toml", tmp_path)
+    (tmp_path / "outputs").mkdir()
+    with running_lab(tmp_path) as other, open_desk(tmp_path, actor="Ann Example") as desk:
+        opened = incidents.open_(desk, Opening("Nobody is known"))
+        checklists.show(desk, opened.id, checklist_of(NAME, ITEMS))
+        page = open_page()
+        place = written(other, opened).relative_to(tmp_path).as_posix()
+        page.goto(f"{other.url}doc/tree/{place}?token={TOKEN}")
+        row(page, ITEMS[0]).get_by_role("checkbox").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        row(page, ITEMS[0]).get_by_text("NOT RECORDED").wait_for()
+        assert ticked(desk, opened) == {}
+        row(page, ITEMS[0]).get_by_role("checkbox").click()
+        page.get_by_role("dialog").get_by_role("textbox").fill("Grace Hopper")
+        page.keyboard.press("Enter")
+        row(page, ITEMS[0]).get_by_text("Grace Hopper, ").wait_for()
+        row(page, ITEMS[1]).get_by_role("checkbox").click()
+        row(page, ITEMS[1]).get_by_text("Grace Hopper, ").wait_for()
+        assert ticked(desk, opened) == dict.fromkeys(ITEMS[:2], ("Grace Hopper", "lab"))

@@ -35,7 +35,7 @@ function textInput(placeholder = "") {
 function openingFields(workspace) {
   const title = textInput("Checkout answers 502");
   const severity = choice([
-    ["", "as the measures and the defaults say"],
+    ["", "The default"],
     ...workspace.severities.map(({ name, title: says }) => [
       name,
       says ? `${name.toUpperCase()}: ${says}` : name.toUpperCase(),
@@ -80,7 +80,8 @@ export function makeDialogs({ apputils, widgets }) {
 
   const ask = async (title, form, word) => {
     const buttons = [Dialog.cancelButton(), Dialog.okButton({ label: word })];
-    const answer = await new Dialog({ title, body: form, buttons }).launch();
+    const focusNodeSelector = ".imt-form :is(input, select)";
+    const answer = await new Dialog({ title, body: form, buttons, focusNodeSelector }).launch();
     return answer.button.accept ? answer.value : null;
   };
 
@@ -120,7 +121,7 @@ export function makeDialogs({ apputils, widgets }) {
   const newIncident = (workspace, runbooks) => {
     const fields = openingFields(workspace);
     const runbook = choice([
-      ["", "none yet"],
+      ["", "None yet"],
       ...runbooks.map((one) => [one.name, one.title]),
     ]);
     const form = new Form([fields.box, field("Start with the runbook", runbook)], () => ({
