@@ -11,14 +11,29 @@ from imtkit.cli.arguments import INCIDENT
 from imtkit.cli.face import Face, Verb, pass_face, writes
 
 
-@click.command(cls=Verb, examples=("imt lab", "imt lab http-service --incident INC-2026-0042"))
+@click.command(
+    cls=Verb,
+    examples=(
+        "imt lab",
+        "imt lab http-service --incident INC-2026-0042",
+        "imt lab --no-browser --jupyter=--allow-root",
+    ),
+)
 @click.argument("runbook", required=False)
 @click.option("--incident", "incident_id", type=INCIDENT, default="", help="Work on this incident.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Else Jupyter chooses.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option("--jupyter", "more", multiple=True, metavar="OPTION", help="An option of Jupyter's.")
 @writes
 @pass_face
-def lab(face: Face, runbook: str | None, incident_id: str, port: int, no_browser: bool) -> None:
+def lab(
+    face: Face,
+    runbook: str | None,
+    incident_id: str,
+    port: int,
+    no_browser: bool,
+    more: tuple[str, ...],
+) -> None:
     """Open JupyterLab in the workspace, or a copy of a runbook in it."""
     from imtkit.lab.serve import lab_command
 
@@ -32,7 +47,8 @@ def lab(face: Face, runbook: str | None, incident_id: str, port: int, no_browser
     )
     os.chdir(command.folder)
     # Jupyter takes this process over, and with it the terminal and Ctrl-C.
-    os.execve(command.arguments[0], command.arguments, dict(command.environment))  # noqa: S606
+    arguments = (*command.arguments, *more)
+    os.execve(arguments[0], arguments, dict(command.environment))  # noqa: S606
 
 
 def _copy(face: Face, runbook: str, incident_id: str) -> Path:
