@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -172,6 +173,22 @@ def test_a_new_incident_and_a_fresh_copy(lab: Lab, desk: Desk) -> None:
     assert (lab.workspace / path).is_file()
     assert {"name": "db-failover", "title": "db-failover"} in lab.get("runbooks").json()["runbooks"]
     assert lab.get("workspace").json()["services"] == ["orders"]
+
+
+def test_kernels_open_no_port_and_keep_no_history(lab: Lab) -> None:
+    """A kernel talks over sockets in a private folder, and its history is in memory only."""
+    answer = requests.post(
+        f"{lab.url}api/kernels",
+        json={"name": "python3"},
+        headers={"Authorization": f"token {TOKEN}"},
+        timeout=60,
+    )
+    assert answer.status_code == 201
+    (kernel,) = lab.kernels()
+    command = kernel.cmdline()
+    assert "--HistoryManager.hist_file=:memory:" in command
+    connection = json.loads(Path(command[command.index("-f") + 1]).read_text())
+    assert connection["transport"] == "ipc"
 
 
 def test_the_login_says_who_acts(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import imtkit
 from imtkit.errors import InputError, NotFoundError
 from imtkit.kit import Desk, incidents, open_desk
 from imtkit.model.opening import Opening
@@ -70,16 +69,6 @@ def test_the_front_door_loads_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['imtkit']"
-
-
-def test_every_name_of_the_front_door_is_there() -> None:
-    """``__all__`` is sorted, each name resolves, and another name is an AttributeError."""
-    assert imtkit.__all__ == sorted(imtkit.__all__)
-    for name in imtkit.__all__:
-        assert getattr(imtkit, name) is not None
-        assert name in dir(imtkit)
-    with pytest.raises(AttributeError, match="jion"):
-        imtkit.jion  # noqa: B018
 
 
 @pytest.fixture
