@@ -107,13 +107,12 @@ def _failed(message: str, described: Mapping[str, object], face: Face, code: int
 
     if face.is_json:
         full = {"type": "", "message": message, "hint": "", "retryable": False, **described}
-        print(json.dumps({"error": full}, indent=2), file=sys.stderr)  # noqa: T201
+        sys.stderr.write(json.dumps({"error": full}, indent=2) + "\n")
         return code
     lines = [message if code == INTERRUPTED else f"Error: {message}"]
     if described.get("hint"):
         lines.append(f"  {described['hint']}")
-    text = visible("\n".join(lines))
-    print(text, file=sys.stderr)  # noqa: T201 # click may be what failed
+    sys.stderr.write(visible("\n".join(lines)) + "\n")
     return code
 
 

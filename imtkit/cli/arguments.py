@@ -81,13 +81,25 @@ class Pair(click.ParamType[tuple[str, str]]):
         return name.strip(), text
 
 
+def span_from_text(text: str) -> timedelta:
+    """A duration as responders type it: 30s, 10m, 2h, 1d."""
+    match = _AGO.fullmatch(text.strip().lower())
+    if match is None or len(match[1]) > 6:
+        raise InputError(f"'{text}' is not a span of time.", hint="Write 30s, 10m, 2h or 1d.")
+    return _span(match)
+
+
+def _span(match: re.Match[str]) -> timedelta:
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
 def moment_from_text(text: str, now: datetime) -> datetime:
     """A time as responders type it, before ``now`` (aware, in the zone they are in)."""
     plain = text.strip().lower()
     ago, clock = _AGO.fullmatch(plain), _CLOCK.fullmatch(plain)
     try:
         if ago:
-            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+            return now - _span(ago)
         if clock:
             hour, minute, second = (int(part or 0) for part in clock.groups())
             today = now.replace(hour=hour, minute=minute, second=second, microsecond=0)

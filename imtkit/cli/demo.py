@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import shlex
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -65,27 +66,21 @@ def _desk(face: Face, into: Path | None, *, is_asking: bool) -> Desk:
     """The desk of the workspace to play in, made where there is none."""
     from imtkit import config
     from imtkit.cli.init import make_workspace
-    from imtkit.kit import open_desk
 
     try:
-        root = into.resolve() if into else config.find_workspace(face.workspace)
+        root = into.resolve() if into else face.settings().root
     except WorkspaceError:
         root = Path.cwd() / FOLDER
     if not (root / config.FILE).is_file():
         make_workspace(root)
     face.say(f"The workspace: {root}")
-    return open_desk(root, actor=face.actor or _person(face, is_asking=is_asking))
+    face.workspace = root
+    face.actor = (face.person() if is_asking else face.actor or config.known_person()) or _login()
+    return face.desk()
 
 
-def _person(face: Face, *, is_asking: bool) -> str:
-    """Whoever is known here, else whoever says so, else the login's name: a demo asks no more."""
-    from imtkit import config
-
-    known = config.known_person()
-    if known:
-        return known
-    if is_asking:
-        return config.remember_person(face.ask("Your name, as the log shall know it"))
+def _login() -> str:
+    """The name of the login: a demo asks no more of a machine that knows nobody."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
@@ -157,9 +152,8 @@ def _give(face: Face, desk: Desk, ending: Ending) -> None:
     ]
     if ending.page:
         lines.append(f"  The page:      {ending.page}")
-    lines.append(
-        f"  The log:       imt --workspace {desk.settings.root} incident show {ending.incident.id}"
-    )
+    workspace = shlex.quote(str(desk.settings.root))
+    lines.append(f"  The log:       imt --workspace {workspace} incident show {ending.incident.id}")
     face.give(document, "\n".join(lines))
     if ending.doubts:
         raise StateError(f"The demo did not hold: {' '.join(ending.doubts)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,18 +31,38 @@ class Face:
     actor: str = ""
     is_json: bool = False
     is_verbose: bool = False
+    is_writing: bool = False
 
     def desk(self) -> Desk:
-        """The desk of the workspace that the options or the working directory name."""
+        """The desk of the workspace that the options or the working directory name.
+
+        Whoever writes at a terminal and is nobody known is asked who they are, once.
+        """
         from imtkit.kit import open_desk
 
-        return open_desk(self.workspace, actor=self.actor)
+        actor = self.actor or (self.person() if self.is_writing and self.is_asking else "")
+        return open_desk(self._start(), actor=actor)
 
     def settings(self) -> Settings:
         """What the workspace says, without opening its log."""
         from imtkit import config
 
-        return config.load_settings(config.find_workspace(self.workspace))
+        return config.load_settings(config.find_workspace(self._start()))
+
+    def person(self) -> str:
+        """Who acts, as far as anybody knows: told, known, or asked and remembered; else empty."""
+        from imtkit import config
+
+        known = self.actor or config.known_person()
+        if known or not self.is_asking:
+            return known
+        return config.remember_person(self.ask("Your name, as the log shall know it"))
+
+    def _start(self) -> Path | None:
+        """Where the workspace is looked for; an option wins over the environment."""
+        if self.workspace is not None:
+            os.environ.pop("IMT_WORKSPACE", None)
+        return self.workspace
 
     @property
     def is_asking(self) -> bool:
@@ -101,6 +122,11 @@ def _remember(ctx: click.Context, param: click.Parameter, value: object) -> None
         setattr(ctx.ensure_object(Face), param.name, value)
 
 
+def _remember_writer(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    ctx.ensure_object(Face).is_writing = True
+    _remember(ctx, param, value)
+
+
 def everywhere(command: Command) -> Command:
     """The options that every command takes, before the noun or after the verb."""
     for option in (
@@ -140,7 +166,7 @@ def writes(command: Command) -> Command:
         "--actor",
         metavar="NAME",
         expose_value=False,
-        callback=_remember,
+        callback=_remember_writer,
         help="Who acts; else IMT_USER or git's user.name.",
     )
     return everywhere(actor(command))

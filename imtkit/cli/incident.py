@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -10,20 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imtkit.cli.arguments import INCIDENT, MOMENT, PAIR
-from imtkit.cli.documents import entry_document, incident_document
+from imtkit.cli.arguments import PAIR
+from imtkit.cli.documents import incident_document
 from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
+from imtkit.cli.incident_log import at_option, give_incident, incident_id, log
 from imtkit.errors import MissingFieldsError
 from imtkit.model.lifecycle import CATEGORIES, MODES, STATUSES
 from imtkit.model.words import one_line
 
 if TYPE_CHECKING:
     from imtkit.kit import Desk
-    from imtkit.model.entries import Entry
     from imtkit.model.incident import Incident, Summary
-
-incident_id = click.argument("incident_id", type=INCIDENT, metavar="ID")
-at_option = click.option("--at", type=MOMENT, help="When it happened: 14:05, 10m, or RFC 3339.")
 
 
 @click.group(cls=Noun)
@@ -61,7 +57,7 @@ def open_(
     opening = Opening(measures=measures_from_pairs(measures), **given)
     with face.desk() as desk:
         opened = incidents.open_(desk, opening, at=at)
-        _give(face, desk, opened, _opened_line(opened))
+        give_incident(face, desk, opened, _opened_line(opened))
 
 
 @incident.command("list", examples=("imt incident list --severity sev1 --service orders",))
@@ -75,7 +71,7 @@ def open_(
 @everywhere
 @pass_face
 def list_(face: Face, /, limit: int, is_all: bool, **wanted: str) -> None:
-    """List incidents, newest first; those that are over only with --all or --status."""
+    """List incidents, newest first. Those that are over only with --all or --status."""
     from imtkit.contracts import Query
     from imtkit.kit import incidents
 
@@ -95,7 +91,7 @@ def list_(face: Face, /, limit: int, is_all: bool, **wanted: str) -> None:
 @everywhere
 @pass_face
 def show(face: Face, incident_id: str) -> None:
-    """Show an incident: head, people, checklists, decisions, runs, timeline."""
+    """Show an incident's page. Head, people, checklists, decisions, runs, timeline."""
     from imtkit.kit import incidents
 
     with face.desk() as desk:
@@ -115,7 +111,7 @@ def show(face: Face, incident_id: str) -> None:
 @writes
 @pass_face
 def ack(face: Face, incident_id: str, reason: str, at: datetime | None) -> None:
-    """Take an incident in hand; whoever does owns it if nobody else does."""
+    """Take an incident in hand. Whoever does owns it if nobody else does."""
     _move(face, incident_id, "acknowledge", reason=reason, at=at)
 
 
@@ -190,101 +186,6 @@ def review(face: Face, incident_id: str, reason: str, at: datetime | None) -> No
     _move(face, incident_id, "review", reason=reason, at=at)
 
 
-@incident.command(
-    examples=(
-        "imt incident note INC-2026-0042 the queue is draining",
-        "journalctl -u orders | tail | imt incident note INC-2026-0042 -",
-    )
-)
-@incident_id
-@click.argument("text", nargs=-1, required=True)
-@at_option
-@writes
-@pass_face
-def note(face: Face, incident_id: str, text: tuple[str, ...], at: datetime | None) -> None:
-    """Write something down; '-' reads it from stdin."""
-    from imtkit.kit import incidents
-
-    said = sys.stdin.read().strip() if text == ("-",) else " ".join(text)
-    with face.desk() as desk:
-        _give_entry(face, incidents.note(desk, incident_id, said, at=at))
-
-
-@incident.command(
-    examples=('imt incident decide INC-2026-0042 Roll back --reason "errors began with v42"',)
-)
-@incident_id
-@click.argument("text", nargs=-1, required=True)
-@click.option("--reason", required=True, help="Why this and nothing else.")
-@at_option
-@writes
-@pass_face
-def decide(
-    face: Face, incident_id: str, text: tuple[str, ...], reason: str, at: datetime | None
-) -> None:
-    """Log a decision, with who and why."""
-    from imtkit.kit import incidents
-
-    with face.desk() as desk:
-        _give_entry(face, incidents.decide(desk, incident_id, " ".join(text), reason=reason, at=at))
-
-
-@incident.command(
-    "set",
-    examples=(
-        'imt incident set INC-2026-0042 severity=sev2 --reason "one shop only"',
-        'imt incident set INC-2026-0042 services=orders,payments cause="a lost index"',
-    ),
-)
-@incident_id
-@click.argument("pairs", type=PAIR, nargs=-1, required=True, metavar="NAME=VALUE...")
-@click.option("--reason", default="")
-@writes
-@pass_face
-def set_(face: Face, incident_id: str, pairs: tuple[tuple[str, str], ...], reason: str) -> None:
-    """Give fields new values; lists take commas."""
-    from imtkit.kit import incidents
-
-    with face.desk() as desk:
-        changed = incidents.set_fields(desk, incident_id, dict(pairs), reason=reason)
-        _give(face, desk, changed, f"{changed.id}: {one_line(', '.join(n for n, _ in pairs))} set.")
-
-
-@incident.command(examples=('imt incident assign INC-2026-0042 commander "Ada Lovelace"',))
-@incident_id
-@click.argument("role")
-@click.argument("person")
-@writes
-@pass_face
-def assign(face: Face, incident_id: str, role: str, person: str) -> None:
-    """Give a person a role; 'owner' is one."""
-    from imtkit.kit import incidents
-
-    with face.desk() as desk:
-        changed = incidents.assign(desk, incident_id, role, person)
-        _give(face, desk, changed, f"{changed.id}: {one_line(person)} is now {one_line(role)}.")
-
-
-@incident.command(examples=("imt incident tick INC-2026-0042 first-steps look-at-the-logs",))
-@incident_id
-@click.argument("checklist")
-@click.argument("items", nargs=-1, required=True, metavar="ITEM...")
-@click.option("--undo", is_flag=True, help="Take the tick back.")
-@writes
-@pass_face
-def tick(face: Face, incident_id: str, checklist: str, items: tuple[str, ...], undo: bool) -> None:
-    """Tick items of a checklist, by their ids or their texts."""
-    from imtkit.kit import checklists
-    from imtkit.model.drawing import checklist_text
-
-    mark = checklists.untick if undo else checklists.tick
-    with face.desk() as desk:
-        known = checklists.get(desk, incident_id, checklist)
-        for wanted in [known.item(item).id for item in items]:
-            known = mark(desk, incident_id, checklist, wanted)
-        face.give(known, lambda: checklist_text(known))
-
-
 def _move(
     face: Face,
     incident_id: str,
@@ -308,7 +209,7 @@ def _move(
             face.say(str(error))
             given |= {name: face.ask(name.capitalize()) for name in owed}
             moved = incidents.move(desk, incident_id, verb, fields=given, reason=reason, at=at)
-        _give(face, desk, moved, f"{moved.id} is {moved.status}.")
+        give_incident(face, desk, moved, f"{moved.id} is {moved.status}.")
         if verb == "close":
             face.say(f"Its record: {desk.folder(moved.id) / 'record' / 'index.html'}")
 
@@ -327,14 +228,6 @@ def _draw_list(face: Face, desk: Desk, rows: Sequence[Summary], *, is_all: bool)
     face.draw(table, piped_width=UNWRAPPED)
 
 
-def _give(face: Face, desk: Desk, found: Incident, line: str) -> None:
-    face.give(incident_document(found, desk.settings.root), line)
-
-
-def _give_entry(face: Face, entry: Entry) -> None:
-    face.give(entry_document(entry), f"{entry.incident}: entry {entry.n} is in the log.")
-
-
 def _opened_line(opened: Incident) -> str:
     grounds = [
         ground
@@ -351,3 +244,7 @@ def _opened_line(opened: Incident) -> str:
     return one_line(
         f"{opened.id} opened, {opened.severity}{why}. Next: imt incident ack {opened.id}"
     )
+
+
+for verb in log.commands.values():
+    incident.add_command(verb)

@@ -130,6 +130,57 @@ def test_items_are_ticked_and_taken_back(imt: Imt, workspace: Path) -> None:
     assert "1 of 2 done" in imt("incident", "tick", id_, "first", "read-the-logs").out
 
 
+def test_people_are_asked_and_say_when_they_are_done(imt: Imt) -> None:
+    """A task has an id, a person and perhaps a time; done twice is once."""
+    id_ = opened(imt)
+    task = imt(
+        *("incident", "ask", id_, "Bob Example", "Call", "the", "bank", "--within", "10m", "--json")
+    ).json
+    assert (task["text"], task["assignee"]) == ("Call the bank", "Bob Example")
+    assert task["due_at"] > task["asked_at"]
+    for _ in range(2):
+        assert imt("incident", "done", id_, task["id"]).out == "Done: Call the bank\n"
+    assert imt("incident", "done", id_, "nothing").code == 3
+    assert imt("incident", "ask", id_, "Bob", "x", "--within", "soon").code == 2
+
+
+def test_measurements_raise_the_severity_and_never_lower_it(imt: Imt) -> None:
+    """The grounds are told; numbers below every threshold change nothing."""
+    id_ = opened(imt)
+    assert "is sev2: error_rate 0.12 >= 5%" in imt("incident", "measure", id_, "error_rate=12%").out
+    assert "is sev2: no threshold is reached" in imt("incident", "measure", id_, "error_rate=0").out
+
+
+def test_what_was_wrong_is_corrected_or_withdrawn_and_stays_readable(imt: Imt) -> None:
+    """A correction is a new entry that says why; roles can be taken back."""
+    id_ = opened(imt)
+    imt("incident", "note", id_, "It is the cache")
+    imt("incident", "note", id_, "About another incident")
+    assert (
+        imt("incident", "correct", id_, "2", "text=It is the index", "--reason", "looked").code == 0
+    )
+    assert imt("incident", "withdraw", id_, "3", "--reason", "the wrong incident").code == 0
+    imt("incident", "assign", id_, "scribe", "Bob Example")
+    assert imt("incident", "release", id_, "scribe", "--json").json["roles"] == {}
+    page = imt("incident", "show", id_).out
+    for said in ("It is the cache (see entry 4)", "It is the index", "the wrong incident"):
+        assert said in page
+    assert imt("incident", "withdraw", id_, "99", "--reason", "x").code == 3
+
+
+def test_whoever_is_nobody_known_is_asked_once(workspace: Path) -> None:
+    """At a terminal the name is asked for when something is written, and remembered."""
+    words = ["incident", "open", "--title", "x"]
+    question = "Your name, as the log shall know it:"
+    code, shown = imt_on_terminal(words, cwd=workspace, answers={question: "Cleo Example"})
+    assert code == 0, shown
+    code, shown = imt_on_terminal(words, cwd=workspace, answers={})
+    assert code == 0, shown
+    assert question not in shown
+    found = imt_process("incident", "show", "INC-2026-0002", "--json", cwd=workspace).json
+    assert found["opened_by"] == "Cleo Example"
+
+
 def test_the_list_leaves_out_what_is_over_unless_asked(imt: Imt) -> None:
     """Open incidents by default, newest first; filters and --all find the rest."""
     first, second = opened(imt, "--service", "orders"), opened(imt, "--mode", "drill")

@@ -7,7 +7,13 @@ from datetime import UTC, datetime, timedelta, timezone
 import click
 import pytest
 
-from imtkit.cli.arguments import INCIDENT, PAIR, measures_from_pairs, moment_from_text
+from imtkit.cli.arguments import (
+    INCIDENT,
+    PAIR,
+    measures_from_pairs,
+    moment_from_text,
+    span_from_text,
+)
 from imtkit.errors import InputError
 
 HERE = timezone(timedelta(hours=1))
@@ -73,3 +79,11 @@ def test_pairs_are_split_at_the_first_equals_sign() -> None:
     for wrong in ("cause", "=x", " =x"):
         with pytest.raises(click.BadParameter, match="name=value"):
             PAIR.convert(wrong, None, None)
+
+
+def test_spans_are_read_as_responders_type_them() -> None:
+    """A number and a unit; anything else is refused with examples."""
+    assert span_from_text(" 90 min ") == timedelta(minutes=90)
+    for wrong in ("", "10", "soon", "9" * 30 + "d"):
+        with pytest.raises(InputError, match="is not a span"):
+            span_from_text(wrong)
