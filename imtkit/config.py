@@ -344,6 +344,11 @@ def person() -> str:
     return name
 
 
+def notebook_path() -> str:
+    """The notebook that this process is the kernel of, as Jupyter Server named it; else empty."""
+    return os.environ.get("JPY_SESSION_NAME", "")
+
+
 def is_somebody(name: str) -> bool:
     """Whether this is a person's name, and not what stands for nobody."""
     plain = name.strip().lower()

@@ -21,8 +21,8 @@ import requests
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from imtkit.config import load_settings
-from imtkit.kit import live
 from imtkit.lab.serve import lab_command
+from imtkit.model.checklist import MIME_TYPE
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "a-token-for-tests"
@@ -173,5 +173,5 @@ def stored_checklist(incident_id: str, name: str) -> dict[str, Any]:
     return {
         "text/plain": f"{name} (0 of 3 done)",
         "text/html": f"<p>{name}, as it was when displayed</p>",
-        live.MIME_TYPE: {"incident": incident_id, "list": name},
+        MIME_TYPE: {"incident": incident_id, "list": name},
     }

@@ -14,6 +14,7 @@ from typing import Any
 
 import rfc8785
 
+from imtkit.model.checklist import MIME_TYPE
 from imtkit.model.entries import Entry, utc_text
 from imtkit.model.fold import fold
 from imtkit.model.incident import Incident
@@ -135,9 +136,6 @@ def failed(name: str, value: str, *lines: str) -> dict[str, Any]:
     return {"output_type": "error", "ename": name, "evalue": value, "traceback": list(lines)}
 
 
-CHECKLIST_MIME = "application/vnd.imtkit.checklist+json"
-
-
 def diagnosis() -> dict[str, Any]:
     """An executed notebook with what runbooks have: text, table, figure, checklist, a failure."""
     table = (
@@ -146,7 +144,7 @@ def diagnosis() -> dict[str, Any]:
         "<tr><th>1</th><td>first byte</td><td>1210.4</td></tr></tbody></table>"
     )
     stale = '<div class="imt-checklist"><p>0 of 2 done</p></div>'
-    checklist = {CHECKLIST_MIME: {"incident": ID, "list": "make-safe"}, "text/html": stale}
+    checklist = {MIME_TYPE: {"incident": ID, "list": "make-safe"}, "text/html": stale}
     figure = {
         "image/png": base64.b64encode(png()).decode(),
         "text/plain": "<Figure size 480x480 with 1 Axes>",

@@ -15,9 +15,6 @@ from imtkit.kit.desk import Desk
 from imtkit.model.checklist import Checklist
 from imtkit.model.entries import utc_from_text, utc_text
 
-MIME_TYPE = "application/vnd.imtkit.checklist+json"
-"""What a notebook keeps of a shown checklist: {"incident", "list"}, a place in the log."""
-
 
 def live_list(desk: Desk, incident_id: str, checklist: Checklist) -> dict[str, Any]:
     """A checklist as JSON, who would be ticking (empty: nobody is known), and the time here.

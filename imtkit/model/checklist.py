@@ -11,6 +11,9 @@ from typing import Any
 
 from imtkit.errors import InputError, NotFoundError
 
+MIME_TYPE = "application/vnd.imtkit.checklist+json"
+"""What a notebook keeps of a shown checklist: {"incident", "list"}, a place in the log."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

@@ -256,7 +256,8 @@ def _run_started(incident: Incident, entry: Entry) -> Incident:
     begun = Run(
         id=_text(entry, "run"),
         runbook=_text(entry, "runbook"),
-        status="running",
+        # Nobody says when they leave a notebook: a sitting neither runs nor completes.
+        status="by hand" if entry.data.get("by_hand") is True else "running",
         actor=entry.actor,
         started_at=entry.occurred_at,
         title=_text(entry, "title"),

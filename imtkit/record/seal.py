@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from html import escape
 from typing import Any
 
+from imtkit.model.checklist import MIME_TYPE
 from imtkit.model.drawing import checklist_html
 from imtkit.model.incident import Incident
 from imtkit.model.words import value_text, visible
 
-CHECKLIST = "application/vnd.imtkit.checklist+json"
 _OURS = "application/vnd.imtkit."
 _LIVE = {
     "application/vnd.jupyter.widget-view+json": "An interactive widget",
@@ -56,7 +56,7 @@ def _outputs(notebook: Node) -> Iterator[Node]:
 
 
 def _sealed(data: Mapping[str, Any], incident: Incident) -> dict[str, str]:
-    if CHECKLIST in data:
+    if MIME_TYPE in data:
         return {"text/html": _checklist(data, incident)}
     forms = {
         name: value if name in _AS_THEY_ARE else visible(value)
@@ -67,7 +67,7 @@ def _sealed(data: Mapping[str, Any], incident: Incident) -> dict[str, str]:
 
 
 def _checklist(data: Mapping[str, Any], incident: Incident) -> str:
-    about = data[CHECKLIST]
+    about = data[MIME_TYPE]
     named = about if isinstance(about, Mapping) else {}
     name = value_text(named.get("list"))
     if named.get("incident") not in (None, "", incident.id):

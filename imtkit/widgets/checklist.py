@@ -7,9 +7,9 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from imtkit.errors import InputError
-from imtkit.kit import Desk, checklists, live
+from imtkit.kit import Desk, checklists
 from imtkit.model import drawing
-from imtkit.model.checklist import Checklist, Item
+from imtkit.model.checklist import MIME_TYPE, Checklist, Item
 from imtkit.model.words import visible
 from imtkit.widgets import notebook
 
@@ -79,7 +79,7 @@ class LiveChecklist:
         shown: dict[str, Any] = {
             "text/plain": _text(state),
             "text/html": drawing.checklist_html(state) + _open_html(state),
-            live.MIME_TYPE: {"incident": self._incident_id, "list": self.name},
+            MIME_TYPE: {"incident": self._incident_id, "list": self.name},
         }
         if notebook.has_front_end(notebook.shell()):
             shown.update(self._widget_mimes())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from imtkit import config
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def running_cell(ip: Any) -> Cell:  # noqa: ANN401
 
 def notebook_path(ip: Any | None) -> Path | None:  # noqa: ANN401
     """The notebook's file, as its front end named it when the kernel began; None if unnamed."""
-    named = os.environ.get("JPY_SESSION_NAME", "")
+    named = config.notebook_path()
     if not named and ip is not None:
         named = str(ip.user_ns.get("__vsc_ipynb_file__", ""))
     return Path(named) if named.endswith(".ipynb") else None

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from record_examples import (
     BUILT,
-    CHECKLIST_MIME,
     ID,
+    MIME_TYPE,
     Log,
     code,
     failed,
@@ -106,8 +106,8 @@ def hostile_notebook() -> dict:
         ),
         code("jpeg", "1", shown({"image/jpeg": x("jpeg")})),
         code("widget", "1", shown(widget)),
-        code("list", "1", shown({CHECKLIST_MIME: {"incident": ID, "list": "l"}})),
-        code("list2", "1", shown({CHECKLIST_MIME: {"incident": x("i"), "list": x("unlisted")}})),
+        code("list", "1", shown({MIME_TYPE: {"incident": ID, "list": "l"}})),
+        code("list2", "1", shown({MIME_TYPE: {"incident": x("i"), "list": x("unlisted")}})),
         code("json", "1", shown({x("mime"): x("value")})),
         code(x("cellid"), "1", tags=[x("tag")], magics_language=x("magic")),
         title=x("title"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import click
 import pytest
 
-from imtkit.cli.app import COMMANDS
+from imtkit.cli.app import COMMANDS, imt
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,3 +59,33 @@ def test_commands_that_the_docs_name_exist() -> None:
         text = path.read_text(encoding="utf-8")
         unknown |= set(re.findall(r"(?:^|`|\./dev )imt ([a-z]+)", text, re.MULTILINE))
     assert unknown <= set(COMMANDS)
+
+
+def shown_commands() -> list[tuple[str, str]]:
+    """Every ``imt …`` line in an indented block of README or docs/, with where it stands."""
+    found = []
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            match = re.match(r" {4,}(?:\./dev )?imt (.*)", line)
+            if match and path.name != "cli.md" and "…" not in line.replace('"…"', ""):
+                found.append((path.name, re.sub(r" > .*| +#.*", "", match[1])))
+    return found
+
+
+def test_commands_shown_in_the_docs_can_be_typed() -> None:
+    """Each command line of the guides is read by the command line without complaint."""
+    refused = []
+    for page, line in shown_commands():
+        words = shlex.split(line)
+        group: click.Command = imt
+        context = click.Context(imt, info_name="imt")
+        try:
+            while isinstance(group, click.Group):
+                name, found, words = group.resolve_command(context, words)
+                assert found is not None
+                group, context = found, click.Context(found, parent=context, info_name=name)
+            group.make_parser(context).parse_args(list(words))
+        except click.ClickException as error:
+            refused.append(f"{page}: imt {line}: {error.format_message()}")
+    assert len(shown_commands()) > 20
+    assert refused == []

@@ -14,7 +14,8 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from labs import write_notebook
 
-from imtkit.kit import Desk, incidents, live, open_desk, runs
+from imtkit.kit import Desk, incidents, open_desk, runs
+from imtkit.model.checklist import MIME_TYPE
 from imtkit.model.incident import Incident
 from imtkit.model.opening import Opening
 
@@ -177,7 +178,7 @@ def test_the_widget_ticks_through_the_kernel(
     """At a front end a checklist has its widget; a click over its comm is recorded and answered."""
     notebook.run(JOIN)
     data = notebook.run("inc.checklist('checks', ['A', 'B'])")["data"]
-    assert {WIDGET, live.MIME_TYPE, "text/html", "text/plain"} <= set(data)
+    assert {WIDGET, MIME_TYPE, "text/html", "text/plain"} <= set(data)
     comm = data[WIDGET]["model_id"]
     words = {"kind": "click", "nonce": "n1", "item": "b", "checked": True}
     message = notebook.client.session.msg(
@@ -245,7 +246,7 @@ def test_plain_papermill_runs_the_same_notebook(
         )
     executed = nbformat.read(made, 4)
     (shown,) = executed.cells[-1].outputs
-    assert set(shown.data) == {live.MIME_TYPE, "text/html", "text/plain"}
+    assert set(shown.data) == {MIME_TYPE, "text/html", "text/plain"}
     assert "Still open: B" in shown.data["text/plain"]
     assert "widgets" not in executed.metadata
     state = incidents.get(log, incident.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 
 import pytest
-from record_examples import CHECKLIST_MIME, ID, Log, code, markdown, notebook, printed, shown
+from record_examples import ID, MIME_TYPE, Log, code, markdown, notebook, printed, shown
 
 from imtkit.record.notebook import mended
 from imtkit.record.page import cell_steps
@@ -33,7 +33,7 @@ def log():
 
 def test_a_checklist_is_drawn_as_the_log_has_it_now(log):
     """The HTML that was stored at display time is stale, and is not used."""
-    data = {CHECKLIST_MIME: {"incident": ID, "list": "safe"}, "text/html": "<p>0 of 2 done</p>"}
+    data = {MIME_TYPE: {"incident": ID, "list": "safe"}, "text/html": "<p>0 of 2 done</p>"}
     html = sealed(shown(data), log)["text/html"]
     assert "1 of 2 done" in html
     assert "Ada Lovelace" in html
@@ -43,7 +43,7 @@ def test_a_checklist_is_drawn_as_the_log_has_it_now(log):
 def test_a_checklist_nobody_knows_is_said_to_be_unknown(log):
     """A display that names a list which the log does not have is not believed."""
     for name in ("moon", "<script>", None):
-        data = {CHECKLIST_MIME: {"incident": ID, "list": name}, "text/html": "all done"}
+        data = {MIME_TYPE: {"incident": ID, "list": name}, "text/html": "all done"}
         html = sealed(shown(data), log)["text/html"]
         assert "has no checklist" in html
         assert "<script>" not in html
@@ -51,7 +51,7 @@ def test_a_checklist_nobody_knows_is_said_to_be_unknown(log):
 
 def test_a_checklist_of_another_incident_is_left_to_its_record(log):
     """What another log holds is not for this one to say."""
-    data = {CHECKLIST_MIME: {"incident": "INC-2020-0001", "list": "safe"}}
+    data = {MIME_TYPE: {"incident": "INC-2020-0001", "list": "safe"}}
     assert "INC-2020-0001" in sealed(shown(data), log)["text/html"]
 
 

@@ -8,7 +8,8 @@ import pytest
 from clocks import FixedClock
 
 from imtkit.errors import InputError, NotFoundError
-from imtkit.kit import Desk, checklists, incidents, live
+from imtkit.kit import Desk, checklists, incidents
+from imtkit.model.checklist import MIME_TYPE
 from imtkit.model.entries import utc_text
 from imtkit.model.incident import Incident
 from imtkit.model.opening import Opening
@@ -80,8 +81,8 @@ def test_answers_that_name_nothing_are_refused(
 def test_without_a_front_end_there_is_no_widget(incident: Incident, joined: JoinedIncident) -> None:
     """A headless display has our MIME type, HTML and text, and costs no widget."""
     bundle = joined.checklist(NAME, ITEMS)._repr_mimebundle_()
-    assert set(bundle) == {live.MIME_TYPE, "text/html", "text/plain"}
-    assert bundle[live.MIME_TYPE] == {"incident": incident.id, "list": NAME}
+    assert set(bundle) == {MIME_TYPE, "text/html", "text/plain"}
+    assert bundle[MIME_TYPE] == {"incident": incident.id, "list": NAME}
     assert "<b>everybody" not in str(bundle["text/html"])
     assert "Tell &lt;b&gt;everybody" in str(bundle["text/html"])
 
