@@ -214,12 +214,15 @@ def done(desk: Desk, incident_id: str, task_id: str) -> Task:
 
 def measure(desk: Desk, incident_id: str, measures: Mapping[str, float]) -> Proposal | None:
     """Log what was measured; the severity it proposes is taken when it is worse than now."""
-    proposal = desk.settings.severities.propose(measures)
-    if proposal is None:
+    if not measures:
         return None
+    taken = desk.draft("measure.taken", {"measures": dict(measures)})
+    proposal = desk.settings.severities.propose(measures)
 
     def raise_(incident: Incident) -> Sequence[Draft]:
-        drafts = [_proposed(desk, proposal)]
+        if proposal is None:
+            return [taken]
+        drafts = [taken, _proposed(desk, proposal)]
         ranks = desk.settings.severities
         if ranks.rank(proposal.severity) < ranks.rank(incident.severity):
             reason = "; ".join(proposal.grounds)

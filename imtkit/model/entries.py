@@ -141,6 +141,7 @@ _PLAIN = (
     ("alert.resolved", "The sender says that the alert is over."),
     ("resolution.proposed", "Every alert is over; a person may resolve the incident."),
     ("runbook.proposed", "A runbook's metadata says it answers the alert."),
+    ("measure.taken", "Something was measured: its name and number, as severities count it."),
     ("severity.proposed", "Measurements reach a severity's threshold: which, and why."),
     ("record.built", "The archive was built; its head and hashes anchor the log."),
     ("entry.withdrawn", "An earlier entry was taken back; it no longer counts."),

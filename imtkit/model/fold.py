@@ -89,14 +89,21 @@ def _number(entry: Entry, name: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _opened(incident: Incident, entry: Entry) -> Incident:
-    measures = {
+def _measures(entry: Entry) -> dict[str, float]:
+    return {
         str(name): float(value)
         for name, value in _table(entry, "measures").items()
         if isinstance(value, (int, float))
         and not isinstance(value, bool)
         and abs(value) <= _LARGEST
     }
+
+
+def _measured(incident: Incident, entry: Entry) -> Incident:
+    return replace(incident, measures={**incident.measures, **_measures(entry)})
+
+
+def _opened(incident: Incident, entry: Entry) -> Incident:
     return replace(
         incident,
         status="open",
@@ -108,7 +115,7 @@ def _opened(incident: Incident, entry: Entry) -> Incident:
         services=_texts(entry, "services"),
         tags=_texts(entry, "tags"),
         owner=_text(entry, "owner"),
-        measures={**incident.measures, **measures},
+        measures={**incident.measures, **_measures(entry)},
         opened_by=entry.actor,
         opened_at=entry.occurred_at,
     )
@@ -382,6 +389,7 @@ _APPLY: Mapping[str, Apply] = {
     "incident.closed": _closed,
     "incident.reviewed": _reviewed,
     "incident.reopened": _reopened,
+    "measure.taken": _measured,
     "severity.changed": _severity,
     "field.set": _field,
     "role.assigned": _role,

@@ -259,6 +259,7 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
     "runbook.proposed": lambda told: (
         f"Runbook proposed: {told.get('runbook')}{told.after(' – ', 'reason')}"
     ),
+    "measure.taken": lambda told: f"Measured{told.after(': ', 'measures')}",
     "severity.proposed": lambda told: (
         f"Measurements ask for severity {told.get('severity')}{told.after(': ', 'grounds')}"
     ),

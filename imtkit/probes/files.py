@@ -14,6 +14,8 @@ from imtkit.probes.host_facts import Deleted, DeletedFile, Folder, LargeFile, Us
 
 PROC = Path("/proc")
 _BLOCK = 512  # the unit of st_blocks, whatever the file system's own (stat(2))
+_IN_MEMORY = ("/memfd:", "/dev/shm/", "/SYSV")  # noqa: S108 # only compared with, never written
+"""What looks like a deleted file, and takes no disk."""
 _GONE = " (deleted)"
 
 
@@ -164,8 +166,7 @@ def _held_by(folder: Path, found: dict[tuple[int, int], tuple[str, int, list[int
     for link in (folder / "fd").iterdir():
         try:
             name = str(link.readlink())
-            # Shared memory and memfds look the same, but take no disk.
-            if not name.endswith(_GONE) or name.startswith(("/memfd:", "/dev/shm/", "/SYSV")):  # noqa: S108
+            if not name.endswith(_GONE) or name.startswith(_IN_MEMORY):
                 continue
             told = link.stat()
         except OSError:  # closed meanwhile

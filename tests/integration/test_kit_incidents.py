@@ -420,3 +420,21 @@ def test_everything_a_person_did_verifies(desk: Desk, clock: FixedClock, inciden
     desk.store.rebuild()
     assert desk.store.incidents() == rows
     assert incidents.get(desk, incident_id) == incident
+
+
+def test_what_was_measured_is_kept_whether_or_not_it_is_bad(desk: Desk) -> None:
+    """A measure below every threshold is in the log too, and is what the incident shows."""
+    opened = incidents.open_(desk, Opening("Checkout is slow"))
+    assert incidents.measure(desk, opened.id, {"error_rate": 0.001}) is None
+    incidents.measure(desk, opened.id, {"error_rate": 0.07})
+    known = incidents.get(desk, opened.id)
+    assert known.measures == {"error_rate": 0.07}
+    assert known.severity == "sev2"
+    types = [entry.type for entry in known.entries]
+    assert types == [
+        "incident.opened",
+        "measure.taken",
+        "measure.taken",
+        "severity.proposed",
+        "severity.changed",
+    ]
