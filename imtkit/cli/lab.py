@@ -48,7 +48,7 @@ def lab(
     os.chdir(command.folder)
     # Jupyter takes this process over, and with it the terminal and Ctrl-C.
     arguments = (*command.arguments, *more)
-    os.execve(arguments[0], arguments, dict(command.environment))  # noqa: S606 # no shell is wanted
+    os.execve(arguments[0], arguments, dict(command.environment))  # noqa: S606 # no shell, and our own Python # no shell is wanted
 
 
 def _copy(face: Face, runbook: str, incident_id: str) -> Path:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from imtkit.model.drawing import corrections, count_text, milestones, ticked_text
+from imtkit.model.entries import Entry
 from imtkit.model.incident import Incident, Run, Summary
 from imtkit.model.words import (
     moment_text,
@@ -230,11 +231,10 @@ def run_rows(run: Run) -> Iterator[Sequence[RenderableType]]:
 
 def _timeline(incident: Incident) -> Rows:
     by = corrections(incident.entries)
+    told = [entry for entry in incident.entries if not _is_routine(entry)]
     rows: Rows = []
     last_day = ""
-    for entry in incident.entries:
-        if entry.type == "step.started":
-            continue  # its end is told
+    for entry in told:
         said = _said(sentence(entry, incident))
         if entry.n in by:
             said.stylize("strike dim")
@@ -244,4 +244,15 @@ def _timeline(incident: Incident) -> Rows:
         day, _, time = moment_text(entry.occurred_at).removesuffix(" UTC").partition(" ")
         rows.append((Text("" if day == last_day else day, QUIET), Text(time, QUIET), said))
         last_day = day
+    left_out = len(incident.entries) - len(told)
+    if left_out:
+        more = f"{left_out} entries about steps that went well are left out; --json has them."
+        rows.append((Text(), Text(), Text(more, QUIET)))
     return rows
+
+
+def _is_routine(entry: Entry) -> bool:
+    """Whether the runs above tell it already: a step began, or ended well."""
+    if entry.type == "step.finished":
+        return entry.data.get("status") == "completed"
+    return entry.type == "step.started"

@@ -128,3 +128,19 @@ def test_corrected_entries_are_marked(desk: Desk) -> None:
     found = incidents.get(desk, opened.id)
     text = drawn(incident_page(found, desk.settings.severities), 100)
     assert "It is the cache (see entry 3)" in text
+
+
+def test_steps_that_went_well_are_left_out_of_the_timeline(desk: Desk) -> None:
+    """The page says how many; what went wrong is told."""
+    opened = incidents.open_(desk, Opening("Checkout fails"))
+    begun = {"run": "r1", "runbook": "db"}
+    desk.store.append(opened.id, desk.draft("run.started", begun))
+    for step, status in (("look", "completed"), ("mend", "failed")):
+        about = {"run": "r1", "step": step, "title": step.capitalize()}
+        desk.store.append(opened.id, desk.draft("step.started", about))
+        desk.store.append(opened.id, desk.draft("step.finished", {**about, "status": status}))
+    found = incidents.get(desk, opened.id)
+    timeline = drawn(incident_page(found, desk.settings.severities), 100).split("Timeline")[1]
+    assert "3 entries about steps that went well are left out" in timeline
+    assert "Mend" in timeline
+    assert "Look" not in timeline
