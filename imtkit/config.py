@@ -147,27 +147,28 @@ def shipped(kind: str) -> Path:
 
 
 def find_workspace(start: Path | None = None) -> Path:
-    """The workspace that ``start`` (else the working directory) lies in.
+    """The workspace that ``start`` lies in, else the one that ``IMT_WORKSPACE`` names.
 
-    ``IMT_WORKSPACE`` wins. WorkspaceError when there is none.
+    Without a ``start`` the environment is asked first, then the working directory.
+    WorkspaceError when there is none.
     """
     named = os.environ.get("IMT_WORKSPACE", "")
-    if named:
-        root = Path(named).expanduser().resolve()
-        if not (root / FILE).is_file():
-            raise WorkspaceError(
-                f"IMT_WORKSPACE names {root}, which has no {FILE}.",
-                hint=f"Make it one with: imt init {root}",
-            )
-        return root
     here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if (folder / FILE).is_file():
-            return folder
-    raise WorkspaceError(
-        f"There is no workspace in {here} or above it.",
-        hint="Make this folder one with: imt init .",
-    )
+    above = next((one for one in (here, *here.parents) if (one / FILE).is_file()), None)
+    if above is not None and (start is not None or not named):
+        return above
+    if not named:
+        raise WorkspaceError(
+            f"There is no workspace in {here} or above it.",
+            hint="Make this folder one with: imt init .",
+        )
+    root = Path(named).expanduser().resolve()
+    if not (root / FILE).is_file():
+        raise WorkspaceError(
+            f"IMT_WORKSPACE names {root}, which has no {FILE}.",
+            hint=f"Make it one with: imt init {root}",
+        )
+    return root
 
 
 def load_settings(root: Path) -> Settings:

@@ -46,7 +46,7 @@ def incident_document(incident: Incident, root: Path, *, with_timeline: bool = F
     hidden = ("entries", "superseded", "runs")
     shown = [field.name for field in fields(incident) if field.name not in hidden]
     document = {name: plain(getattr(incident, name)) for name in shown}
-    document["runs"] = [run_document(incident.id, run, root) for run in incident.runs]
+    document["runs"] = [run_document(run, root) for run in incident.runs]
     document["entry_count"] = len(incident.entries)
     document["head"] = incident.head
     if with_timeline:
@@ -54,10 +54,10 @@ def incident_document(incident: Incident, root: Path, *, with_timeline: bool = F
     return document
 
 
-def run_document(incident_id: str, run: Run, root: Path) -> Document:
+def run_document(run: Run, root: Path) -> Document:
     """A run with its steps; ``output_path`` is absolute, to be opened from anywhere."""
     output = str(root / run.output_path) if run.output_path else ""
-    named = {"id": run.id, "incident": incident_id, "runbook": run.runbook}
+    named = {"id": run.id, "incident": run.incident, "runbook": run.runbook}
     first = {**named, "status": run.status, "output_path": output, "steps": plain(run.steps)}
     return {**first, **{name: one for name, one in plain(run).items() if name not in first}}
 

@@ -67,23 +67,23 @@ def open_(
 @click.option("--service", default="", help="Incidents of this service.")
 @click.option("--search", "text", default="", help="Words of the title.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
-@click.option("--all", "is_all", is_flag=True, help="Those that are over as well.")
+@click.option("--open", "is_open", is_flag=True, help="Only those that are not over.")
 @everywhere
 @pass_face
-def list_(face: Face, /, limit: int, is_all: bool, **wanted: str) -> None:
-    """List incidents, newest first. Those that are over only with --all or --status."""
+def list_(face: Face, /, limit: int, is_open: bool, **wanted: str) -> None:
+    """List incidents, newest first."""
     from imtkit.contracts import Query
     from imtkit.kit import incidents
 
     query = Query(limit=limit, **wanted)  # type: ignore[arg-type]
-    if not (is_all or query.statuses):
+    if is_open and not query.statuses:
         query = replace(query, statuses=("open", "acknowledged", "mitigated"))
     with face.desk() as desk:
         rows = incidents.list_(desk, query)
         if face.is_json:
             face.give_json(rows)
         else:
-            _draw_list(face, desk, rows, is_all=is_all)
+            _draw_list(face, desk, rows)
 
 
 @incident.command(examples=("imt incident show INC-2026-0042",))
@@ -214,12 +214,11 @@ def _move(
             face.say(f"Its record: {desk.folder(moved.id) / 'record' / 'index.html'}")
 
 
-def _draw_list(face: Face, desk: Desk, rows: Sequence[Summary], *, is_all: bool) -> None:
+def _draw_list(face: Face, desk: Desk, rows: Sequence[Summary]) -> None:
     from imtkit.cli.pages import UNWRAPPED, incident_table
 
     if not rows:
-        face.say("No incident is like that." if is_all else "No incident is open like that.")
-        face.say("Those that are over: imt incident list --all. A new one: imt incident open.")
+        face.say("There is no such incident. A new one: imt incident open --title …")
         return
     # A program that reads the list gets whole titles, however long.
     width = face.console(piped_width=UNWRAPPED).width

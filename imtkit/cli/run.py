@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from imtkit.cli.arguments import INCIDENT, PAIR
@@ -37,10 +35,9 @@ def run(
         done = runs.start(
             desk, path, incident_id=incident_id, parameters=given, mode=mode, on_step=on_step
         )
-    # A run's notebook lies in the folder of the incident it belongs to.
-    owner, output = Path(done.output_path).parent.name, desk.settings.root / done.output_path
+    output = desk.settings.root / done.output_path
     face.give(
-        run_document(owner, done, desk.settings.root),
-        f"{owner}: {done.runbook} {done.status}. The notebook: {output}",
+        run_document(done, desk.settings.root),
+        f"{done.incident}: {done.runbook} {done.status}. The notebook: {output}",
     )
     runs.require_completed(done)

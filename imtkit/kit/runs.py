@@ -100,6 +100,7 @@ def _run(
         if on_step is not None:
             on_step(event)
 
+    how = ("failed", "the run stopped on a fault of imtkit's own")
     try:
         error = execute(
             runbook,
@@ -109,16 +110,18 @@ def _run(
             journal=journal,
             cwd=desk.settings.root,
         )
+        bad = next((status for status in statuses if status != "completed"), "")
+        how = (bad or ("failed" if error else "completed"), error)
     except KeyboardInterrupt:
-        _finish(desk, incident_id, run_id, ("cancelled", "cancelled by hand"))
+        how = ("cancelled", "cancelled by hand")
         raise
     except ImtkitError as fault:
+        how = ("failed", str(fault))
+        raise
+    finally:
         if output.stat().st_size == 0:
             output.unlink()  # nothing ran: an empty file is no notebook
-        _finish(desk, incident_id, run_id, ("failed", str(fault)))
-        raise
-    bad = next((status for status in statuses if status != "completed"), "")
-    _finish(desk, incident_id, run_id, (bad or ("failed" if error else "completed"), error))
+        _finish(desk, incident_id, run_id, how)
     return _the_run(incidents.get(desk, incident_id), run_id)
 
 

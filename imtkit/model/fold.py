@@ -267,6 +267,7 @@ def _run_started(incident: Incident, entry: Entry) -> Incident:
         status="by hand" if entry.data.get("by_hand") is True else "running",
         actor=entry.actor,
         started_at=entry.occurred_at,
+        incident=incident.id,
         title=_text(entry, "title"),
         by_hand=entry.data.get("by_hand") is True,
         parameters=_table(entry, "parameters"),

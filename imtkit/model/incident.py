@@ -36,6 +36,7 @@ class Run:
     status: str
     actor: str
     started_at: datetime
+    incident: str = ""
     title: str = ""
     by_hand: bool = False
     parameters: Fields = field(default_factory=dict)

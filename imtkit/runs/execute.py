@@ -79,6 +79,7 @@ def execute(
             parameters=dict(parameters),
             engine_name="imt",
             kernel_name=runbook.kernel,
+            language=runbook.language,
             progress_bar=False,
             conditions=conditions,
         )

@@ -38,6 +38,7 @@ class Runbook:
     severity_hints: tuple[str, ...] = ()
     last_reviewed: str = ""
     kernel: str = "python3"
+    language: str = "python"
     parameters: tuple[Parameter, ...] = ()
     has_metadata: bool = False
     has_parameters_cell: bool = False
@@ -67,6 +68,9 @@ def read_runbook(path: Path) -> Runbook:
         severity_hints=_texts(_table(own.get("severity")).get("hints")),
         last_reviewed=_text(own.get("last_reviewed")),
         kernel=_text(_table(metadata.get("kernelspec")).get("name")) or "python3",
+        language=_text(_table(metadata.get("kernelspec")).get("language"))
+        or _text(_table(metadata.get("language_info")).get("name"))
+        or "python",
         parameters=parameters_from_source(source(cell)) if cell else (),
         has_metadata=bool(own),
         has_parameters_cell=cell is not None,

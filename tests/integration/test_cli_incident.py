@@ -181,20 +181,17 @@ def test_whoever_is_nobody_known_is_asked_once(workspace: Path) -> None:
     assert found["opened_by"] == "Cleo Example"
 
 
-def test_the_list_leaves_out_what_is_over_unless_asked(imt: Imt) -> None:
-    """Open incidents by default, newest first; filters and --all find the rest."""
+def test_the_list_is_newest_first_and_can_be_narrowed(imt: Imt) -> None:
+    """Every incident by default; --open leaves out what is over, filters the rest."""
     first, second = opened(imt, "--service", "orders"), opened(imt, "--mode", "drill")
     imt("incident", "resolve", first, "--resolution", "done")
-    assert [row["id"] for row in imt("incident", "list", "--json").json] == [second]
-    assert [row["id"] for row in imt("incident", "list", "--all", "--json").json] == [second, first]
+    assert [row["id"] for row in imt("incident", "list", "--json").json] == [second, first]
+    assert [row["id"] for row in imt("incident", "list", "--open", "--json").json] == [second]
     found = imt("incident", "list", "--status", "resolved", "--service", "orders").out
     assert first in found
     assert second not in found
     assert "[drill] Checkout fails" in imt("incident", "list", "--mode", "drill").out
-    assert (
-        imt("incident", "list", "--search", "checkOUT", "--all", "--limit", "1").out.count("INC-")
-        == 1
-    )
+    assert imt("incident", "list", "--search", "checkOUT", "--limit", "1").out.count("INC-") == 1
 
 
 def test_an_empty_list_says_so_and_what_to_do(imt: Imt) -> None:

@@ -148,7 +148,7 @@ def test_what_cannot_run_is_refused_before_anything_is_stored(
     done = imt("run", *words)
     assert (done.code, done.out) == (code, ""), done.err
     assert said in done.err
-    assert imt("incident", "list", "--all", "--json").json == []
+    assert imt("incident", "list", "--json").json == []
 
 
 def test_a_terminal_sees_a_bar_for_each_step(workspace: Path) -> None:
@@ -197,7 +197,7 @@ def test_what_is_no_payload_is_refused(workspace: Path, body: str) -> None:
     done = imt_process("alerts", "replay", "-", "--json", cwd=workspace, text=body)
     assert (done.code, done.out) == (2, "")
     assert done.error["type"] == "PayloadError"
-    assert imt_process("incident", "list", "--all", "--json", cwd=workspace).json == []
+    assert imt_process("incident", "list", "--json", cwd=workspace).json == []
 
 
 def test_the_lab_opens_in_the_workspace(workspace: Path) -> None:

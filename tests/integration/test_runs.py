@@ -222,3 +222,30 @@ def test_stopping_the_runner_leaves_the_truth(desk: Desk, workspace: Path, stop:
         assert run.status == "cancelled"
         assert "begun" in by_id["long"].outputs[0].text
     assert desk.store.verify() == []
+
+
+def test_a_notebook_that_names_no_kernel_and_no_language_runs(desk: Desk, workspace: Path):
+    """It is taken for Python's; papermill would stop at it."""
+    bare = {"cells": TRIAL, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (workspace / "runbooks" / "bare.ipynb").write_text(json.dumps(bare))
+    run = runs.start(desk, "bare", parameters={"x": 3})
+    assert run.status == "completed"
+    assert run.incident == desk.store.incidents()[0].id
+
+
+def test_a_run_that_the_log_stops_is_not_left_running(desk: Desk, workspace: Path):
+    """Whatever ends a run, its end is in the log, and what never ran did not run."""
+
+    class Odd(Exception):
+        pass
+
+    def burst(event):
+        if event.id == "first" and event.status == "completed":
+            raise Odd
+
+    write_notebook(workspace / "runbooks" / "trial.ipynb", TRIAL)
+    with pytest.raises(Odd):
+        runs.start(desk, "trial", on_step=burst)
+    (run,) = desk.store.incident(desk.store.incidents()[0].id).runs
+    assert run.status == "failed"
+    assert statuses(run)["last"] == "not-run"

@@ -37,7 +37,7 @@ def test_a_run_has_the_names_that_scripts_rely_on() -> None:
     """The path of its notebook is absolute; each step has an id, a status and its times."""
     step = Step("look", "completed", started_at=AT, finished_at=AT + timedelta(seconds=1))
     run = Run("r1", "db", "failed", "Ann", AT, output_path="outputs/a.ipynb", steps=(step,))
-    document = run_document("INC-2026-0001", run, Path("/somewhere"))
+    document = run_document(run, Path("/somewhere"))
     first = ["id", "incident", "runbook", "status", "output_path", "steps"]
     assert list(document)[:6] == first
     assert document["output_path"] == "/somewhere/outputs/a.ipynb"
