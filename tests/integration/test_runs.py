@@ -236,15 +236,12 @@ def test_a_notebook_that_names_no_kernel_and_no_language_runs(desk: Desk, worksp
 def test_a_run_that_the_log_stops_is_not_left_running(desk: Desk, workspace: Path):
     """Whatever ends a run, its end is in the log, and what never ran did not run."""
 
-    class Odd(Exception):
-        pass
-
     def burst(event):
         if event.id == "first" and event.status == "completed":
-            raise Odd
+            raise LookupError(event.id)
 
     write_notebook(workspace / "runbooks" / "trial.ipynb", TRIAL)
-    with pytest.raises(Odd):
+    with pytest.raises(LookupError):
         runs.start(desk, "trial", on_step=burst)
     (run,) = desk.store.incident(desk.store.incidents()[0].id).runs
     assert run.status == "failed"
