@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
     except Exception as error:  # noqa: BLE001 # the outermost frame of this face
         _trace(face)
+        if isinstance(error, OSError):
+            _close_stdout()  # what it still holds fails again at the end, and hides the code
         return _unexpected(error, face)
 
 
