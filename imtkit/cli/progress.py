@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from imtkit.cli.face import Face
-    from imtkit.runs.engine import StepEvent
+    from imtkit.runs.conditions import StepEvent
     from imtkit.runs.runbook import Runbook
 
 OnStep = Callable[["StepEvent"], None]

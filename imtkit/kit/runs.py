@@ -19,7 +19,7 @@ from imtkit.runs.parameters import checked_values
 from imtkit.runs.runbook import Runbook
 
 if TYPE_CHECKING:
-    from imtkit.runs.engine import StepEvent
+    from imtkit.runs.conditions import StepEvent
 
 OnStep = Callable[["StepEvent"], None]
 """Is shown each step as it begins and ends; what it does cannot change the run."""

@@ -11,7 +11,7 @@ from imtkit.errors import suggestion as near
 from imtkit.runs.runbook import Runbook, read_notebook, source, step_titles
 
 if TYPE_CHECKING:
-    from imtkit.runs.engine import Journal
+    from imtkit.runs.conditions import Journal
 
 
 def check_kernel(runbook: Runbook) -> None:
@@ -59,7 +59,7 @@ def execute(
     from jupyter_client.kernelspec import NoSuchKernel
     from papermill.exceptions import PapermillException, PapermillExecutionError
 
-    from imtkit.runs.engine import Conditions
+    from imtkit.runs.conditions import Conditions
 
     conditions = Conditions(
         output=output,

@@ -1,0 +1,96 @@
+"""Keeps a run's output notebook: whole on disk at any moment, and true."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from papermill.engines import NotebookExecutionManager
+
+from imtkit.model.entries import utc_text
+from imtkit.runs.conditions import StepEvent
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+_IN_PAPERMILLS_WORDS = {"completed": "completed", "running": "running", "not-run": "pending"}
+
+
+class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships no types
+    """Keeps the output notebook: whole on disk at any moment, and true."""
+
+    def __init__(self, nb: NotebookNode, output: Path | None, **options: Any) -> None:
+        super().__init__(nb, output_path=str(output) if output else None, **options)
+
+    def save(self, **kwargs: Any) -> None:
+        """Write the notebook under another name, then rename: it is never half there."""
+        if kwargs.get("nb"):
+            self.nb = kwargs["nb"]
+        if self.output_path:
+            write_notebook(self.nb, Path(self.output_path))
+        self.last_save_time = self.now()
+
+    def step_started(self, cell: NotebookNode, event: StepEvent) -> None:
+        """Mark a cell as running."""
+        cell.metadata["imtkit"] = {"status": "running", "started_at": utc_text(event.started_at)}
+        cell.metadata.papermill.update(
+            {"start_time": event.started_at.isoformat(), "status": self.RUNNING, "exception": False}
+        )
+
+    def step_finished(self, cell: NotebookNode, event: StepEvent) -> None:
+        """Mark how a cell ended, and save."""
+        mark(cell, event)
+        if event.status not in _IN_PAPERMILLS_WORDS:
+            self.nb.metadata.papermill["exception"] = True
+        self.save()
+        if self.pbar:
+            self.pbar.update(1)
+
+    def notebook_complete(self, **kwargs: Any) -> None:
+        """Stamp the end. Cells that were never started stay pending: they did not run."""
+        self.end_time = self.now()
+        about = self.nb.metadata.papermill
+        about["end_time"] = self.end_time.isoformat()
+        about["duration"] = (self.end_time - self.start_time).total_seconds()
+        for cell in self.nb.cells:
+            if cell.cell_type != "code":
+                cell.metadata.papermill["status"] = self.COMPLETED
+        self.cleanup_pbar()
+        self.save()
+
+
+def mark(cell: NotebookNode, event: StepEvent) -> None:
+    """Write how a step ended into its cell: our words, then papermill's nearest."""
+    finished_at = event.finished_at or event.started_at
+    seconds = (finished_at - event.started_at).total_seconds()
+    cell.metadata["imtkit"] = {
+        "status": event.status,
+        "started_at": utc_text(event.started_at),
+        "finished_at": utc_text(finished_at),
+        **({"error": event.error} if event.error else {}),
+    }
+    cell.metadata.papermill.update(
+        {
+            "end_time": finished_at.isoformat(),
+            "duration": seconds,
+            "status": _IN_PAPERMILLS_WORDS.get(event.status, "failed"),
+            "exception": event.status not in _IN_PAPERMILLS_WORDS,
+        }
+    )
+
+
+def write_notebook(nb: NotebookNode, path: Path) -> None:
+    """Write a notebook so that it is on disk whole, or not at all."""
+    import nbformat
+
+    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+    try:
+        with part.open("x", encoding="utf-8") as file:
+            file.write(nbformat.writes(nb))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
