@@ -19,6 +19,7 @@ The branch answers the caller's question: whose fault, and what now?
     │   └── ChainError             an entry is not what was stored
     ├── RunError                   a runbook could not be run to its end
     │   ├── StepError              a step failed
+    │   ├── WaitingError           a gate waits for an answer; the run is parked there
     │   └── KernelError            the kernel is missing, did not start, or died
     ├── ServiceError               an outside service refused or failed
     │   └── ServiceDownError       it could not be reached or asks to come back later
@@ -141,6 +142,10 @@ class RunError(ImtkitError):
 
 class StepError(RunError):
     """A step of the runbook failed."""
+
+
+class WaitingError(RunError):
+    """A gate waits for an answer."""
 
 
 class KernelError(RunError):

@@ -301,6 +301,29 @@ def _run_finished(incident: Incident, entry: Entry) -> Incident:
     return _put_run(incident, ended)
 
 
+def _run_parked(incident: Incident, entry: Entry) -> Incident:
+    run = incident.run(_text(entry, "run"))
+    if run is None:
+        return incident
+    return _put_run(incident, replace(run, status="waiting", error=_text(entry, "error")))
+
+
+def _run_resumed(incident: Incident, entry: Entry) -> Incident:
+    run = incident.run(_text(entry, "run"))
+    if run is None:
+        return incident
+    given = {**run.parameters, **_table(entry, "parameters")}
+    again = replace(
+        run,
+        status="running",
+        attempt=run.attempt + 1,
+        parameters=given,
+        finished_at=None,
+        error="",
+    )
+    return _put_run(incident, again)
+
+
 def _step(incident: Incident, entry: Entry) -> Incident:
     run = incident.run(_text(entry, "run"))
     if run is None:
@@ -403,6 +426,8 @@ _APPLY: Mapping[str, Apply] = {
     "checklist.ticked": _ticked,
     "checklist.unticked": _ticked,
     "run.started": _run_started,
+    "run.parked": _run_parked,
+    "run.resumed": _run_resumed,
     "run.finished": _run_finished,
     "step.started": _step,
     "step.finished": _step,

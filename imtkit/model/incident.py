@@ -44,6 +44,7 @@ class Run:
     runbook_sha256: str = ""
     finished_at: datetime | None = None
     error: str = ""
+    attempt: int = 1
     steps: tuple[Step, ...] = ()
 
     @property

@@ -234,6 +234,11 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
     "checklist.ticked": lambda told: f"Ticked: {told.item()} ({told.list_title()})",
     "checklist.unticked": lambda told: f"Tick taken back: {told.item()} ({told.list_title()})",
     "run.started": _run_started,
+    "run.parked": lambda told: f"Run waits for a person: {told.run()}{told.after(': ', 'error')}",
+    "run.resumed": lambda told: (
+        f"Run goes on: {told.run()}{told.after(', with ', 'parameters')}"
+        f"{told.after('; changed meanwhile: ', 'edited')}"
+    ),
     "run.finished": lambda told: (
         f"Run ended: {told.run()} – {told.get('status')}{told.after(': ', 'error')}"
     ),

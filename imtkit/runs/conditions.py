@@ -32,11 +32,15 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Under what conditions a notebook runs; the defaults are plain papermill's."""
+    """Under what conditions a notebook runs; the defaults are plain papermill's.
+
+    ``kept`` are cells, by id, that completed in an earlier attempt and are not run again.
+    """
 
     output: Path | None = None
     cwd: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
     journal: Journal | None = None
+    kept: frozenset[str] = frozenset()
     paths: Mapping[str, str] = field(default_factory=dict)

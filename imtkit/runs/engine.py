@@ -40,7 +40,9 @@ class ImtEngine(Engine):  # type: ignore[misc]  # papermill ships no types
         """
         conditions: Conditions = options.get("conditions") or Conditions()
         target = conditions.output or (Path(output_path) if output_path else None)
-        keeper = Keeper(nb, target, progress_bar=progress_bar, log_output=log_output)
+        keeper = Keeper(
+            nb, target, progress_bar=progress_bar, log_output=log_output, kept=conditions.kept
+        )
         keeper.notebook_start()
         nb.metadata.papermill.update(conditions.paths)
         try:

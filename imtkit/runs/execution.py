@@ -143,11 +143,13 @@ class Execution:
         for index, cell in enumerate(cells):
             if cell.cell_type != "code" or not cell.source.strip():
                 continue
+            if cell.get("id") in self._conditions.kept:
+                continue
             status = await self._step(client, cell, index)
             if status != "completed" or _asked_to_stop(cell):
                 for later in cells[index + 1 :]:
-                    if later.cell_type == "code":
-                        later.metadata["imtkit"] = {"status": "not-run"}
+                    if later.cell_type == "code" and later.get("id") not in self._conditions.kept:
+                        later.metadata.setdefault("imtkit", {})["status"] = "not-run"
                 return
 
     async def _step(self, client: NotebookClient, cell: NotebookNode, index: int) -> str:
@@ -180,11 +182,7 @@ class Execution:
         try:
             await client.async_execute_cell(cell, index)
         except CellExecutionError as error:
-            if _asked_to_stop(cell):
-                return "completed", ""
-            stopped = self._cancelled.is_set() or error.ename == "KeyboardInterrupt"
-            status = "cancelled" if stopped else "failed"
-            return status, f"{error.ename}: {error.evalue}"[:2000]
+            return self._ended(cell, error.ename, error.evalue)
         except CellTimeoutError:
             await client.km.interrupt_kernel()
             return "timed-out", f"no end after {self._cell_timeout} s"
@@ -193,6 +191,15 @@ class Execution:
                 return "cancelled", "its kernel was killed"
             return "kernel-died", "the kernel died"
         return "completed", ""
+
+    def _ended(self, cell: NotebookNode, ename: str, evalue: str) -> tuple[str, str]:
+        """What a step is that ended with an exception."""
+        if _asked_to_stop(cell):
+            return "completed", ""
+        if ename == "WaitingError":
+            return "waiting", evalue[:2000]
+        stopped = self._cancelled.is_set() or ename == "KeyboardInterrupt"
+        return "cancelled" if stopped else "failed", f"{ename}: {evalue}"[:2000]
 
     def _tell(self, event: StepEvent) -> None:
         if self._conditions.journal is not None:

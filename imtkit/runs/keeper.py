@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,25 @@ from imtkit.runs.conditions import StepEvent
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+_OURS = ("status", "started_at", "finished_at", "error", "source_sha256")
+"""What a run writes of a cell under ``imtkit``; an author's own settings stand beside it."""
+
 _IN_PAPERMILLS_WORDS = {"completed": "completed", "running": "running", "not-run": "pending"}
 
 
 class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships no types
     """Keeps the output notebook: whole on disk at any moment, and true."""
 
-    def __init__(self, nb: NotebookNode, output: Path | None, **options: Any) -> None:
+    def __init__(
+        self,
+        nb: NotebookNode,
+        output: Path | None,
+        *,
+        kept: frozenset[str] = frozenset(),
+        **options: Any,
+    ) -> None:
         super().__init__(nb, output_path=str(output) if output else None, **options)
+        self._kept = kept
 
     def save(self, **kwargs: Any) -> None:
         """Write the notebook under another name, then rename: it is never half there."""
@@ -32,9 +44,27 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
             write_notebook(self.nb, Path(self.output_path))
         self.last_save_time = self.now()
 
+    def notebook_start(self, **kwargs: Any) -> None:
+        """Begin: cells lose what an earlier run left in them, but for those that are kept."""
+        self.set_timer()
+        self.nb.metadata.papermill.update(
+            {
+                "start_time": self.start_time.isoformat(),
+                "end_time": None,
+                "duration": None,
+                "exception": None,
+            }
+        )
+        for cell in self.nb.cells:
+            if cell.get("id") not in self._kept:
+                _empty(cell)
+        self.save()
+
     def step_started(self, cell: NotebookNode, event: StepEvent) -> None:
         """Mark a cell as running."""
-        cell.metadata["imtkit"] = {"status": "running", "started_at": utc_text(event.started_at)}
+        forget(cell)
+        told = {"status": "running", "started_at": utc_text(event.started_at)}
+        cell.metadata.setdefault("imtkit", {}).update(told)
         cell.metadata.papermill.update(
             {"start_time": event.started_at.isoformat(), "status": self.RUNNING, "exception": False}
         )
@@ -61,16 +91,43 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
         self.save()
 
 
+def forget(cell: NotebookNode) -> None:
+    """Take away what an earlier run wrote of a cell; what its author wrote there stays."""
+    about = cell.metadata.get("imtkit")
+    if about is not None:
+        for name in _OURS:
+            about.pop(name, None)
+        if not about:
+            del cell.metadata["imtkit"]
+
+
+def _empty(cell: NotebookNode) -> None:
+    forget(cell)
+    cell.metadata["papermill"] = {
+        "exception": None,
+        "start_time": None,
+        "end_time": None,
+        "duration": None,
+        "status": Keeper.PENDING,
+    }
+    if cell.cell_type == "code":
+        cell.execution_count = None
+        cell.outputs = []
+
+
 def mark(cell: NotebookNode, event: StepEvent) -> None:
     """Write how a step ended into its cell: our words, then papermill's nearest."""
     finished_at = event.finished_at or event.started_at
     seconds = (finished_at - event.started_at).total_seconds()
-    cell.metadata["imtkit"] = {
+    forget(cell)
+    told = {
         "status": event.status,
         "started_at": utc_text(event.started_at),
         "finished_at": utc_text(finished_at),
+        "source_sha256": source_sha256(cell.source),
         **({"error": event.error} if event.error else {}),
     }
+    cell.metadata.setdefault("imtkit", {}).update(told)
     cell.metadata.papermill.update(
         {
             "end_time": finished_at.isoformat(),
@@ -79,6 +136,11 @@ def mark(cell: NotebookNode, event: StepEvent) -> None:
             "exception": event.status not in _IN_PAPERMILLS_WORDS,
         }
     )
+
+
+def source_sha256(source: str) -> str:
+    """The hash of a cell's text as it ran: shows later whether somebody edited it since."""
+    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def write_notebook(nb: NotebookNode, path: Path) -> None:
