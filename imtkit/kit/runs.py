@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
-from imtkit.errors import ImtkitError, StepError
+from imtkit.errors import ImtkitError, NotFoundError, StepError
 from imtkit.kit import incidents, runbooks
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import Draft, utc_text
 from imtkit.model.incident import Incident, Run
 from imtkit.model.opening import Opening
+from imtkit.runs.conditions import Conditions, StepEvent
 from imtkit.runs.parameters import checked_values
 from imtkit.runs.runbook import Runbook
 
-if TYPE_CHECKING:
-    from imtkit.runs.conditions import StepEvent
-
-OnStep = Callable[["StepEvent"], None]
+OnStep = Callable[[StepEvent], None]
 """Is shown each step as it begins and ends; what it does cannot change the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One going at a run. ``runbook`` is the notebook to run: on resuming, the run's own output.
+
+    ``kept`` are the cells, by id, that completed before and are not run again.
+    """
+
+    run_id: str
+    incident_id: str
+    runbook: Runbook
+    values: Mapping[str, Any]
+    output: Path
+    number: int = 1
+    kept: frozenset[str] = frozenset()
 
 
 def start(
@@ -40,7 +54,7 @@ def start(
     this mode. NotFoundError, ParameterError and KernelError come before anything runs; a step
     that fails is not raised (see ``require_completed``).
     """
-    from imtkit.runs.execute import check_kernel
+    from imtkit.runs.execute import check_kernel, planned_steps
 
     runbook = runbooks.find(desk.settings, name)
     values = checked_values(runbook.parameters, parameters or {}, runbook=runbook.name)
@@ -54,7 +68,21 @@ def start(
         )
     if any(p.name == "incident_id" for p in runbook.parameters):
         values = {"incident_id": incident.id, **values}
-    return _run(desk, runbook, incident.id, values, on_step)
+    begun_at = desk.clock.now()
+    output = runbooks.output_path(desk, runbook, incident.id, begun_at)
+    attempt = Attempt(_new_id(begun_at), incident.id, runbook, values, output)
+    about = {
+        "run": attempt.run_id,
+        "runbook": runbook.name,
+        "title": runbook.title,
+        "runbook_sha256": runbook.sha256,
+        "parameters": dict(values),
+        "output": output.relative_to(desk.settings.root).as_posix(),
+        "steps": [{"step": id_, "title": title} for id_, title in planned_steps(runbook).items()],
+    }
+    key = run_key(attempt.run_id)
+    desk.store.append(incident.id, desk.draft("run.started", about, key=key))
+    return carry_out(desk, attempt, on_step)
 
 
 def require_completed(run: Run) -> Run:
@@ -69,47 +97,29 @@ def require_completed(run: Run) -> Run:
     )
 
 
-def _run(
-    desk: Desk,
-    runbook: Runbook,
-    incident_id: str,
-    values: Mapping[str, Any],
-    on_step: OnStep | None,
-) -> Run:
-    from imtkit.runs.execute import execute, planned_steps
+def carry_out(desk: Desk, attempt: Attempt, on_step: OnStep | None = None) -> Run:
+    """Run what an attempt names, logging each step; the run as the log has it afterwards."""
+    from imtkit.runs.execute import execute
 
-    begun_at = desk.clock.now()
-    output = runbooks.output_path(desk, runbook, incident_id, begun_at)
-    run_id = _new_id(begun_at)
-    about = {
-        "run": run_id,
-        "runbook": runbook.name,
-        "title": runbook.title,
-        "runbook_sha256": runbook.sha256,
-        "parameters": dict(values),
-        "output": output.relative_to(desk.settings.root).as_posix(),
-        "steps": [{"step": id_, "title": title} for id_, title in planned_steps(runbook).items()],
-    }
-    desk.store.append(incident_id, desk.draft("run.started", about))
     statuses: list[str] = []
 
     def journal(event: StepEvent) -> None:
-        desk.store.append(incident_id, _step_draft(desk, run_id, event))
+        desk.store.append(attempt.incident_id, _step_draft(desk, attempt.run_id, event))
         if event.finished_at is not None:
             statuses.append(event.status)
         if on_step is not None:
             on_step(event)
 
+    conditions = Conditions(
+        output=attempt.output,
+        cwd=desk.settings.root,
+        environment=_environment(desk, attempt),
+        journal=journal,
+        kept=attempt.kept,
+    )
     how = ("failed", "the run stopped on a fault of imtkit's own")
     try:
-        error = execute(
-            runbook,
-            values,
-            output,
-            environment=_environment(desk, incident_id, run_id),
-            journal=journal,
-            cwd=desk.settings.root,
-        )
+        error = execute(attempt.runbook, attempt.values, conditions)
         bad = next((status for status in statuses if status != "completed"), "")
         how = (bad or ("failed" if error else "completed"), error)
     except KeyboardInterrupt:
@@ -119,28 +129,35 @@ def _run(
         how = ("failed", str(fault))
         raise
     finally:
-        if output.stat().st_size == 0:
-            output.unlink()  # nothing ran: an empty file is no notebook
-        _finish(desk, incident_id, run_id, how)
-    return _the_run(incidents.get(desk, incident_id), run_id)
+        if attempt.output.stat().st_size == 0:
+            attempt.output.unlink()  # nothing ran: an empty file is no notebook
+        _finish(desk, attempt, how)
+    return the_run(incidents.get(desk, attempt.incident_id), attempt.run_id)
 
 
-def _environment(desk: Desk, incident_id: str, run_id: str) -> dict[str, str]:
+def run_key(run_id: str) -> str:
+    """The idempotency key of a run's first entry, by which the run is found."""
+    return f"run/{run_id}"
+
+
+def _environment(desk: Desk, attempt: Attempt) -> dict[str, str]:
     return {
         "IMT_WORKSPACE": str(desk.settings.root),
         "IMT_STORE_URL": desk.settings.store_url,
-        "IMT_INCIDENT": incident_id,
-        "IMT_RUN": run_id,
+        "IMT_INCIDENT": attempt.incident_id,
+        "IMT_RUN": attempt.run_id,
         "IMT_USER": desk.who(),
         "IMT_SOURCE": desk.source,
     }
 
 
-def _finish(desk: Desk, incident_id: str, run_id: str, how: tuple[str, str]) -> None:
+def _finish(desk: Desk, attempt: Attempt, how: tuple[str, str]) -> None:
+    """Log how an attempt ended: waiting for a person, or for good."""
     status, error = how
-    data = {"run": run_id, "status": status, **({"error": error} if error else {})}
-    key = f"{incident_id}/{run_id}/finished"
-    desk.store.append(incident_id, desk.draft("run.finished", data, key=key))
+    data = {"run": attempt.run_id, "status": status, **({"error": error} if error else {})}
+    type_ = "run.parked" if status == "waiting" else "run.finished"
+    key = f"{attempt.incident_id}/{attempt.run_id}/ended/{attempt.number}"
+    desk.store.append(attempt.incident_id, desk.draft(type_, data, key=key))
 
 
 def _step_draft(desk: Desk, run_id: str, event: StepEvent) -> Draft:
@@ -205,10 +222,12 @@ def log_cell(
     desk.store.append(incident_id, desk.draft("step.finished", data))
 
 
-def _the_run(incident: Incident, run_id: str) -> Run:
+def the_run(incident: Incident, run_id: str) -> Run:
+    """The run of this id; NotFoundError names the nearest."""
     run = incident.run(run_id)
     if run is None:
-        raise StepError(f"{incident.id} has no run {run_id}.")
+        known = (one.id for one in incident.runs)
+        raise NotFoundError.of("Run", run_id, known, where=f" on {incident.id}")
     return run
 
 

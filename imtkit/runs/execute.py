@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imtkit.errors import KernelError, RunError
 from imtkit.errors import suggestion as near
+from imtkit.runs.conditions import Conditions
 from imtkit.runs.runbook import Runbook, read_notebook, source, step_titles
-
-if TYPE_CHECKING:
-    from imtkit.runs.conditions import Journal
 
 
 def check_kernel(runbook: Runbook) -> None:
@@ -41,32 +40,20 @@ def planned_steps(runbook: Runbook) -> dict[str, str]:
     }
 
 
-def execute(
-    runbook: Runbook,
-    parameters: Mapping[str, Any],
-    output: Path,
-    *,
-    environment: Mapping[str, str],
-    journal: Journal,
-    cwd: Path,
-) -> str:
-    """Run a runbook to its end; the failed step's words, or nothing when all completed.
+def execute(runbook: Runbook, parameters: Mapping[str, Any], conditions: Conditions) -> str:
+    """Run a notebook to its end; the failed step's words, or nothing when all completed.
 
-    The output notebook at ``output`` is whole at every moment. RunError when papermill itself
-    could not go on, KernelError when no kernel came up.
+    The output notebook (``conditions.output``) is whole at every moment. RunError when
+    papermill itself could not go on, KernelError when no kernel came up.
     """
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
     from papermill.exceptions import PapermillException, PapermillExecutionError
 
-    from imtkit.runs.conditions import Conditions
-
-    conditions = Conditions(
-        output=output,
-        cwd=cwd,
-        environment=environment,
+    output = conditions.output or Path()
+    told = replace(
+        conditions,
         titles=planned_steps(runbook),
-        journal=journal,
         paths={"input_path": runbook.path.name, "output_path": output.name},
     )
     # papermill formats paths with the parameters: doubled braces stay what they are. It is
@@ -81,7 +68,7 @@ def execute(
             kernel_name=runbook.kernel,
             language=runbook.language,
             progress_bar=False,
-            conditions=conditions,
+            conditions=told,
         )
     except PapermillExecutionError as error:
         return f"{error.ename}: {error.evalue}"[:2000]
