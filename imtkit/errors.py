@@ -10,7 +10,8 @@ The branch answers the caller's question: whose fault, and what now?
     ├── ConfigError                imt.toml or the environment is wrong
     │   └── WorkspaceError         there is no workspace here
     ├── StateError                 the incident's state does not allow it
-    │   └── MissingFieldsError     fields or tasks are owed before a state is left
+    │   ├── MissingFieldsError     fields or tasks are owed before a state is left
+    │   └── DeniedError            a gate expired, or a change was not approved
     ├── AuthorityError             this actor may not do that
     │   └── IdentityError          nobody knows who is acting
     ├── StoreError                 the log could not be read or written
@@ -104,6 +105,10 @@ class MissingFieldsError(StateError):
     def __init__(self, message: str = "", *, missing: tuple[str, ...] = (), hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.missing = missing
+
+
+class DeniedError(StateError):
+    """A gate expired, or a change was not approved."""
 
 
 class AuthorityError(ImtkitError):

@@ -15,6 +15,7 @@ from imtkit.errors import InputError
 from imtkit.model import checklist as checklists
 from imtkit.model.checklist import Checklist
 from imtkit.model.entries import Entry, is_automation, superseded, utc_from_text
+from imtkit.model.gates import changes_after, gates_after
 from imtkit.model.incident import (
     Alert,
     Decision,
@@ -253,6 +254,14 @@ def _ticked(incident: Incident, entry: Entry) -> Incident:
     return _put_checklist(incident, made)
 
 
+def _gate(incident: Incident, entry: Entry) -> Incident:
+    return replace(incident, gates=gates_after(incident.gates, entry))
+
+
+def _change(incident: Incident, entry: Entry) -> Incident:
+    return replace(incident, changes=changes_after(incident.changes, entry))
+
+
 def _put_run(incident: Incident, made: Run) -> Incident:
     if incident.run(made.id) is None:
         return replace(incident, runs=(*incident.runs, made))
@@ -425,6 +434,16 @@ _APPLY: Mapping[str, Apply] = {
     "checklist.shown": _checklist_shown,
     "checklist.ticked": _ticked,
     "checklist.unticked": _ticked,
+    "gate.opened": _gate,
+    "gate.answered": _gate,
+    "gate.expired": _gate,
+    "change.asked": _change,
+    "change.approved": _change,
+    "change.denied": _change,
+    "change.begun": _change,
+    "change.executed": _change,
+    "change.verified": _change,
+    "change.failed": _change,
     "run.started": _run_started,
     "run.parked": _run_parked,
     "run.resumed": _run_resumed,

@@ -9,6 +9,7 @@ from typing import Any
 
 from imtkit.model.checklist import Checklist
 from imtkit.model.entries import Entry
+from imtkit.model.gates import Change, Gate
 
 Fields = Mapping[str, Any]
 
@@ -155,6 +156,8 @@ class Incident:
     evidence: tuple[Evidence, ...] = ()
     tasks: tuple[Task, ...] = ()
     checklists: tuple[Checklist, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    changes: tuple[Change, ...] = ()
     runs: tuple[Run, ...] = ()
     updates: tuple[Update, ...] = ()
     alerts: tuple[Alert, ...] = ()
@@ -174,6 +177,21 @@ class Incident:
     def checklist(self, name: str) -> Checklist | None:
         """The checklist of this name, if one was shown."""
         return next((one for one in self.checklists if one.name == name), None)
+
+    @property
+    def waiting_gates(self) -> tuple[Gate, ...]:
+        """What holds work up and has no answer yet: gates, and changes to be approved."""
+        asked = (*self.gates, *(change.gate for change in self.changes))
+        return tuple(gate for gate in asked if gate.is_waiting)
+
+    def gate(self, gate_id: str) -> Gate | None:
+        """The gate of this id, or the approval of the change of this id, if there is one."""
+        asked = (*self.gates, *(change.gate for change in self.changes))
+        return next((one for one in asked if one.id == gate_id), None)
+
+    def change(self, change_id: str) -> Change | None:
+        """The change of this id, if it was asked for."""
+        return next((one for one in self.changes if one.id == change_id), None)
 
     def run(self, run_id: str) -> Run | None:
         """The run of this id, if it is known."""

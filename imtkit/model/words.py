@@ -160,6 +160,14 @@ class _Told:
         named = f"'{title}'" if title else cell_name(self.entry.data.get("index"))
         return f"Step {named} in {self.run()}"
 
+    def gate(self) -> str:
+        known = self.incident.gate(self.get("gate")) if self.incident else None
+        return visible(known.question) if known else self.get("question") or self.get("gate")
+
+    def change(self) -> str:
+        known = self.incident.change(self.get("change")) if self.incident else None
+        return visible(known.title) if known else self.get("title") or self.get("change")
+
     def update(self) -> str:
         updates = self.incident.updates if self.incident else ()
         known = next((one for one in updates if one.id == self.get("update")), None)
@@ -198,6 +206,33 @@ def _checklist_shown(told: _Told) -> str:
     return f"Checklist shown: {title} ({count} item{'' if count == 1 else 's'})"
 
 
+def _gate_opened(told: _Told) -> str:
+    answers = told.entry.data.get("answers")
+    offered = " or ".join(map(value_text, answers)) if isinstance(answers, (list, tuple)) else ""
+    parts = (
+        f"Gate: {told.get('question')}",
+        f" ({offered})" if offered else "",
+        told.after(" – asked of ", "who"),
+        f" – until {told.time('expires_at')}" if told.time("expires_at") else "",
+    )
+    return "".join(parts)
+
+
+def _change_asked(told: _Told) -> str:
+    until = f" – until {told.time('expires_at')}" if told.time("expires_at") else ""
+    return (
+        f"Approval asked: {told.get('title')}{told.after(' – because ', 'why')}"
+        f"{told.after(' – asked of ', 'who')}{until}"
+    )
+
+
+def _change_failed(told: _Told) -> str:
+    known = told.incident.change(told.get("change")) if told.incident else None
+    undo = visible(known.rollback) if known else ""
+    back = f" – rollback: {undo}" if undo else ""
+    return f"Change failed: {told.change()}{told.after(': ', 'error')}{back}"
+
+
 def _run_started(told: _Told) -> str:
     if told.entry.data.get("by_hand") is True:
         return f"Work by hand began in {told.run()}"
@@ -233,6 +268,22 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
     "checklist.shown": _checklist_shown,
     "checklist.ticked": lambda told: f"Ticked: {told.item()} ({told.list_title()})",
     "checklist.unticked": lambda told: f"Tick taken back: {told.item()} ({told.list_title()})",
+    "gate.opened": _gate_opened,
+    "gate.answered": lambda told: (
+        f"Gate answered: {told.gate()} – {told.get('answer')}{told.after(' – because ', 'reason')}"
+    ),
+    "gate.expired": lambda told: f"Gate expired, nobody answered: {told.gate()}",
+    "change.asked": _change_asked,
+    "change.approved": lambda told: (
+        f"Change approved: {told.change()}{told.after(' – because ', 'reason')}"
+    ),
+    "change.denied": lambda told: (
+        f"Change denied: {told.change()}{told.after(' – because ', 'reason')}"
+    ),
+    "change.begun": lambda told: f"Change begun: {told.change()}",
+    "change.executed": lambda told: f"Change executed: {told.change()}",
+    "change.verified": lambda told: f"Change verified: {told.change()}",
+    "change.failed": _change_failed,
     "run.started": _run_started,
     "run.parked": lambda told: f"Run waits for a person: {told.run()}{told.after(': ', 'error')}",
     "run.resumed": lambda told: (
@@ -289,7 +340,9 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
 
 
 _TOLD_WHOLE = frozenset(
-    name for name in _SENTENCES if not name.startswith(("alert.", "run.", "update.", "severity."))
+    name
+    for name in _SENTENCES
+    if not name.startswith(("alert.", "change.", "run.", "update.", "severity."))
 )
 
 

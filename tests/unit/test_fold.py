@@ -12,6 +12,7 @@ from rows import START, entry
 
 from imtkit.model.entries import CATALOGUE, utc_text
 from imtkit.model.fold import fold, summarise
+from imtkit.model.gates import Change, Gate
 from imtkit.model.incident import (
     Alert,
     Decision,
@@ -31,8 +32,21 @@ JSON = st.recursive(
     ),
     max_leaves=6,
 )
-PARTS = (Alert, Decision, Evidence, Incident, Run, Step, Task, Update)
-OTHERS = {"to", "from", "name", "value", "role", "person", "list", "items", "item", "supersedes"}
+PARTS = (Alert, Change, Decision, Evidence, Gate, Incident, Run, Step, Task, Update)
+OTHERS = {
+    "change",
+    "gate",
+    "to",
+    "from",
+    "name",
+    "value",
+    "role",
+    "person",
+    "list",
+    "items",
+    "item",
+    "supersedes",
+}
 NAMES = st.sampled_from(sorted({field.name for part in PARTS for field in fields(part)} | OTHERS))
 LIKELY = st.sampled_from(
     ["owner", "title", "tags", "", "a", "r1", 1, 2, True, utc_text(START), "0001-01-01T00:00+23:59"]
