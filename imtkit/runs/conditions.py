@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from imtkit.runs.stop import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,9 @@ class Conditions:
     """Under what conditions a notebook runs; the defaults are plain papermill's.
 
     ``kept`` are cells, by id, that completed in an earlier attempt and are not run again.
+    ``step_seconds`` and ``run_seconds`` are the most that a step and the whole run may take; a
+    cell's own ``timeout_seconds`` wins. ``stop`` is how this process ends the run early;
+    ``is_cancelled`` is asked every second, in a thread, and says in words who ended it elsewhere.
     """
 
     output: Path | None = None
@@ -44,3 +50,14 @@ class Conditions:
     journal: Journal | None = None
     kept: frozenset[str] = frozenset()
     paths: Mapping[str, str] = field(default_factory=dict)
+    step_seconds: float | None = None
+    run_seconds: float | None = None
+    stop: Stop | None = None
+    is_cancelled: Callable[[], str] | None = None
+
+
+def limit_from(value: object) -> float | None:
+    """A time limit in seconds as metadata gives it; None when it gives none that can be meant."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return float(value) if 0 < value < float("inf") else None

@@ -9,11 +9,15 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imtkit.runs.conditions import Conditions, StepEvent
+from imtkit.runs.keeper import seconds_allowed
+from imtkit.runs.stop import Stop, down_the_ladder
 
 if TYPE_CHECKING:
     from nbclient import NotebookClient
@@ -21,15 +25,21 @@ if TYPE_CHECKING:
 
     from imtkit.runs.keeper import Keeper
 
-_GRACE_SECONDS = 5.0
-"""How long a cancelled cell may take to end by itself before its kernel is killed."""
+_LOOK_SECONDS = 1.0
+"""How often a run looks whether somebody elsewhere wishes it to end."""
+
+_AUTOSAVE_SECONDS = 2
+"""How old the output notebook may be while a cell prints."""
+
+Ending = tuple[str, str]
+"""How a step ended: its status, and why."""
 
 
 class Execution:
     """One notebook on one kernel, on an event loop of its own in a thread of its own.
 
-    The caller's thread only waits, so that Ctrl-C reaches it and can walk down the ladder:
-    interrupt the cell, give it a few seconds, kill the kernel.
+    The caller's thread only waits, so that Ctrl-C reaches it. Whoever wishes the run to end,
+    and a time limit too, does so through its ``Stop``.
     """
 
     def __init__(
@@ -43,10 +53,11 @@ class Execution:
         self._kernel_name = kernel_name
         self._conditions = conditions
         self._start_timeout = float(options.get("start_timeout") or 60)
-        self._cell_timeout = options.get("execution_timeout")
+        self._step_seconds = conditions.step_seconds or options.get("execution_timeout")
+        self._stop = conditions.stop or Stop()
+        self._stopping = asyncio.Event()
         self._loop = asyncio.new_event_loop()
-        self._cancelled = threading.Event()
-        self._client: NotebookClient | None = None
+        keeper.autosave_cell_every = _AUTOSAVE_SECONDS
 
     def run(self) -> None:
         """Execute every code cell up to the first that does not complete."""
@@ -56,7 +67,7 @@ class Execution:
         try:
             outcome.result()
         except KeyboardInterrupt:
-            self._cancel(thread)
+            self._stop.ask("cancelled", "cancelled by hand")
             raise
         finally:
             thread.join()
@@ -64,29 +75,39 @@ class Execution:
     def _work(self, outcome: Future[None]) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_until_complete(self._run())
+            self._loop.run_until_complete(self._watched_run())
         except BaseException as error:  # noqa: BLE001 # handed on whole to the waiting thread
             outcome.set_exception(error)
         else:
             outcome.set_result(None)
         finally:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(_tidy(self._loop))
             self._loop.close()
 
-    def _cancel(self, thread: threading.Thread) -> None:
-        self._cancelled.set()
-        for rung in (self._interrupt, self._kill):
-            if thread.is_alive() and not self._loop.is_closed():
-                asyncio.run_coroutine_threadsafe(rung(), self._loop)
-            thread.join(_GRACE_SECONDS)
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # the run is over, and its loop closed
+            self._loop.call_soon_threadsafe(self._stopping.set)
 
-    async def _interrupt(self) -> None:
-        if self._client is not None and self._client.km is not None:
-            await self._client.km.interrupt_kernel()
+    async def _watched_run(self) -> None:
+        """The run, while somebody looks at the clock and whether it is wished to end."""
+        looking = asyncio.ensure_future(self._look_around())
+        self._stop.listen(self._wake)
+        limit = self._conditions.run_seconds
+        if limit is not None:
+            words = f"the run was not over after {limit:g} s"
+            self._loop.call_later(limit, self._stop.ask, "timed-out", words)
+        try:
+            await self._run()
+        finally:
+            self._stop.listen(None)
+            looking.cancel()
 
-    async def _kill(self) -> None:
-        if self._client is not None and self._client.km is not None:
-            await self._client.km.signal_kernel(9)
+    async def _look_around(self) -> None:
+        while self._conditions.is_cancelled is not None:
+            await asyncio.sleep(_LOOK_SECONDS)
+            words = await asyncio.to_thread(self._conditions.is_cancelled)
+            if words:
+                self._stop.ask("cancelled", words)
 
     async def _run(self) -> None:
         from jupyter_client.manager import AsyncKernelManager
@@ -99,20 +120,38 @@ class Execution:
             ip=str(sockets / "k"),
             connection_file=str(sockets / "kernel.json"),
         )
-        self._client = client = NotebookClient(
+        client = NotebookClient(
             self._keeper.nb,
             km=manager,
-            timeout=self._cell_timeout,
+            timeout=None,
             startup_timeout=self._start_timeout,
             store_widget_state=False,
             coalesce_streams=True,
         )
         try:
-            await self._start(client)
-            await self._cells(client)
+            if await self._start_unless_stopped(client):
+                await self._cells(client)
         finally:
+            self._keeper.settle()
             await self._end(client)
             shutil.rmtree(sockets, ignore_errors=True)
+
+    async def _start_unless_stopped(self, client: NotebookClient) -> bool:
+        starting = asyncio.ensure_future(self._start(client))
+        if await self._is_done(starting, None):
+            await starting
+            return True
+        starting.cancel()
+        await asyncio.wait({starting})
+        self._stop.is_heeded = True
+        return False
+
+    async def _is_done(self, work: asyncio.Future[Any], seconds: float | None) -> bool:
+        """Whether a piece of work ended before its time was up and before the run must end."""
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait({work, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        return work.done()
 
     async def _start(self, client: NotebookClient) -> None:
         options: dict[str, Any] = {
@@ -138,18 +177,17 @@ class Execution:
         client.km.cleanup_connection_file()
 
     async def _cells(self, client: NotebookClient) -> None:
-        cells = self._keeper.nb.cells
         client.reset_execution_trackers()
-        for index, cell in enumerate(cells):
+        for index, cell in enumerate(self._keeper.nb.cells):
             if cell.cell_type != "code" or not cell.source.strip():
                 continue
             if cell.get("id") in self._conditions.kept:
                 continue
+            if self._stop.status:
+                self._stop.is_heeded = True
+                return
             status = await self._step(client, cell, index)
             if status != "completed" or _asked_to_stop(cell):
-                for later in cells[index + 1 :]:
-                    if later.cell_type == "code" and later.get("id") not in self._conditions.kept:
-                        later.metadata.setdefault("imtkit", {})["status"] = "not-run"
                 return
 
     async def _step(self, client: NotebookClient, cell: NotebookNode, index: int) -> str:
@@ -158,52 +196,74 @@ class Execution:
         begun = StepEvent(id_, index, titles.get(id_, ""), "running", datetime.now(UTC))
         # The values papermill put in are no step of the runbook, unless they fail.
         is_injected = "injected-parameters" in cell.metadata.get("tags", [])
-        self._keeper.step_started(cell, begun)
         if not is_injected:
             self._tell(begun)
+        self._keeper.step_started(cell, begun)
         status, error = await self._execute(client, cell, index)
         ended = StepEvent(
             begun.id, index, begun.title, status, begun.started_at, datetime.now(UTC), error
         )
         self._keeper.step_finished(cell, ended)
+        if self._keeper.fault:
+            ended = replace(ended, error="; ".join(filter(None, (error, self._keeper.fault))))
         if not is_injected or status != "completed":
             self._tell(ended)
         return status
 
-    async def _execute(
-        self, client: NotebookClient, cell: NotebookNode, index: int
-    ) -> tuple[str, str]:
-        from nbclient.exceptions import (
-            CellExecutionError,
-            CellTimeoutError,
-            DeadKernelError,
-        )
+    async def _execute(self, client: NotebookClient, cell: NotebookNode, index: int) -> Ending:
+        limit = seconds_allowed(cell) or self._step_seconds
+        work = asyncio.ensure_future(client.async_execute_cell(cell, index))
+        saving = asyncio.ensure_future(self._autosave(cell))
+        try:
+            if await self._is_done(work, limit):
+                return await self._ended(work, cell)
+            why = (self._stop.status, self._stop.words)
+            self._stop.is_heeded = bool(self._stop.status)
+            await down_the_ladder(work, client.km)
+            await self._ended(work, cell)
+            return why if why[0] else ("timed-out", f"no end after {limit:g} s")
+        finally:
+            saving.cancel()
+
+    async def _autosave(self, cell: NotebookNode) -> None:
+        """Keep what a cell printed so far, so that it outlives even us."""
+        saved = 0
+        while True:
+            await asyncio.sleep(_AUTOSAVE_SECONDS / 2)
+            if len(cell.outputs) != saved:
+                saved = len(cell.outputs)
+                self._keeper.autosave_cell()
+
+    async def _ended(self, work: asyncio.Future[Any], cell: NotebookNode) -> Ending:
+        """How a cell ended that nobody stopped."""
+        from nbclient.exceptions import CellExecutionError, DeadKernelError
 
         try:
-            await client.async_execute_cell(cell, index)
+            await work
         except CellExecutionError as error:
-            return self._ended(cell, error.ename, error.evalue)
-        except CellTimeoutError:
-            await client.km.interrupt_kernel()
-            return "timed-out", f"no end after {self._cell_timeout} s"
+            if _asked_to_stop(cell):
+                return "completed", ""
+            if error.ename == "WaitingError":
+                return "waiting", error.evalue[:2000]
+            status = "cancelled" if error.ename == "KeyboardInterrupt" else "failed"
+            return status, f"{error.ename}: {error.evalue}"[:2000]
         except DeadKernelError:
-            if self._cancelled.is_set():
-                return "cancelled", "its kernel was killed"
             return "kernel-died", "the kernel died"
         return "completed", ""
-
-    def _ended(self, cell: NotebookNode, ename: str, evalue: str) -> tuple[str, str]:
-        """What a step is that ended with an exception."""
-        if _asked_to_stop(cell):
-            return "completed", ""
-        if ename == "WaitingError":
-            return "waiting", evalue[:2000]
-        stopped = self._cancelled.is_set() or ename == "KeyboardInterrupt"
-        return "cancelled" if stopped else "failed", f"{ename}: {evalue}"[:2000]
 
     def _tell(self, event: StepEvent) -> None:
         if self._conditions.journal is not None:
             self._conditions.journal(event)
+
+
+async def _tidy(loop: asyncio.AbstractEventLoop) -> None:
+    """Leave no task, generator or thread of a loop behind."""
+    left = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
 
 
 def _asked_to_stop(cell: NotebookNode) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,8 @@ from uuid import uuid4
 from papermill.engines import NotebookExecutionManager
 
 from imtkit.model.entries import utc_text
-from imtkit.runs.conditions import StepEvent
+from imtkit.runs.conditions import StepEvent, limit_from
+from imtkit.runs.notebook import source_sha256
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -35,14 +35,23 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
     ) -> None:
         super().__init__(nb, output_path=str(output) if output else None, **options)
         self._kept = kept
+        self.fault = ""
 
     def save(self, **kwargs: Any) -> None:
-        """Write the notebook under another name, then rename: it is never half there."""
+        """Write the notebook under another name, then rename: it is never half there.
+
+        A full disk does not end the run: ``fault`` says what was wrong with the newest try,
+        and the last save of all (``notebook_complete``) raises it.
+        """
         if kwargs.get("nb"):
             self.nb = kwargs["nb"]
-        if self.output_path:
-            write_notebook(self.nb, Path(self.output_path))
         self.last_save_time = self.now()
+        self.fault = ""
+        try:
+            if self.output_path:
+                write_notebook(self.nb, Path(self.output_path))
+        except OSError as error:
+            self.fault = f"its outputs could not be saved: {error.strerror or error}"
 
     def notebook_start(self, **kwargs: Any) -> None:
         """Begin: cells lose what an earlier run left in them, but for those that are kept."""
@@ -78,6 +87,18 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
         if self.pbar:
             self.pbar.update(1)
 
+    def settle(self) -> None:
+        """Leave no cell without its truth: what did not run did not run, what hung failed."""
+        for cell in self.nb.cells:
+            if cell.cell_type != "code" or cell.get("id") in self._kept:
+                continue
+            told = cell.metadata.setdefault("imtkit", {})
+            if told.get("status") == "running":
+                told.update(status="failed", error="the run stopped while it ran")
+                cell.metadata.papermill.update(status=self.FAILED, exception=True)
+            elif cell.source.strip():
+                told.setdefault("status", "not-run")
+
     def notebook_complete(self, **kwargs: Any) -> None:
         """Stamp the end. Cells that were never started stay pending: they did not run."""
         self.end_time = self.now()
@@ -89,6 +110,13 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
                 cell.metadata.papermill["status"] = self.COMPLETED
         self.cleanup_pbar()
         self.save()
+        if self.fault:
+            raise OSError(self.fault)
+
+
+def seconds_allowed(cell: NotebookNode) -> float | None:
+    """The most seconds that a cell gives itself (``imtkit.timeout_seconds``), if it does."""
+    return limit_from(cell.metadata.get("imtkit", {}).get("timeout_seconds"))
 
 
 def forget(cell: NotebookNode) -> None:
@@ -136,11 +164,6 @@ def mark(cell: NotebookNode, event: StepEvent) -> None:
             "exception": event.status not in _IN_PAPERMILLS_WORDS,
         }
     )
-
-
-def source_sha256(source: str) -> str:
-    """The hash of a cell's text as it ran: shows later whether somebody edited it since."""
-    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def write_notebook(nb: NotebookNode, path: Path) -> None:

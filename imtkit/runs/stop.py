@@ -1,0 +1,67 @@
+"""How a run is ended before its time: the wish, and the ladder that every wish takes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jupyter_client.manager import AsyncKernelManager
+
+GRACE_SECONDS = 5.0
+"""How long an interrupted cell may take to end by itself before its kernel is killed."""
+
+_LAST_SECONDS = 5.0
+
+
+class Stop:
+    """The wish that one run end early; any thread or signal handler may utter it.
+
+    The first wish counts: ``status`` is what the run and its step end as ('cancelled' or
+    'timed-out'), ``words`` says who wished it or why. ``is_heeded`` is true once the run
+    really ended because of it, and not just before.
+    """
+
+    def __init__(self) -> None:
+        self.status = ""
+        self.words = ""
+        self.is_heeded = False
+        self._lock = threading.RLock()  # a signal handler may come in between
+        self._listener: Callable[[], None] | None = None
+
+    def ask(self, status: str, words: str) -> None:
+        """Wish that the run end; when it was wished before, nothing changes."""
+        with self._lock:
+            if self.status:
+                return
+            self.status, self.words = status, words
+            listener = self._listener
+        if listener is not None:
+            listener()
+
+    def listen(self, listener: Callable[[], None] | None) -> None:
+        """Name who is called, once, when the run is wished to end; at once if it was."""
+        with self._lock:
+            self._listener = listener
+            is_asked = bool(self.status)
+        if listener is not None and is_asked:
+            listener()
+
+
+async def down_the_ladder(
+    work: asyncio.Future[Any], manager: AsyncKernelManager, *, grace_seconds: float = GRACE_SECONDS
+) -> None:
+    """End a cell that runs: interrupt it, give it a grace, kill its kernel, give up waiting.
+
+    When it returns, ``work`` is done and what the cell printed until then has arrived.
+    """
+    await manager.interrupt_kernel()
+    await asyncio.wait({work}, timeout=grace_seconds)
+    if not work.done():
+        await manager.signal_kernel(9)
+        await asyncio.wait({work}, timeout=_LAST_SECONDS)
+    if not work.done():
+        work.cancel()
+        await asyncio.wait({work})
