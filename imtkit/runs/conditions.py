@@ -41,6 +41,8 @@ class Conditions:
     ``step_seconds`` and ``run_seconds`` are the most that a step and the whole run may take; a
     cell's own ``timeout_seconds`` wins. ``stop`` is how this process ends the run early;
     ``is_cancelled`` is asked every second, in a thread, and says in words who ended it elsewhere.
+    ``kernel_up`` is told the kernel's process (0 when it is about to start) and the folder of
+    its sockets.
     """
 
     output: Path | None = None
@@ -54,6 +56,7 @@ class Conditions:
     run_seconds: float | None = None
     stop: Stop | None = None
     is_cancelled: Callable[[], str] | None = None
+    kernel_up: Callable[[int, Path], None] | None = None
 
 
 def limit_from(value: object) -> float | None:

@@ -160,7 +160,9 @@ class Execution:
         }
         if self._conditions.cwd is not None:
             options["cwd"] = str(self._conditions.cwd)
+        self._name_kernel(client, 0)
         await client.km.start_kernel(**options)
+        self._name_kernel(client, client.km.provisioner.pid)
         client.kc = client.km.client()
         client.kc.start_channels()
         await client.kc.wait_for_ready(timeout=self._start_timeout)
@@ -168,6 +170,10 @@ class Execution:
         reply = await client.async_wait_for_reply(client.kc.kernel_info())
         if reply:
             self._keeper.nb.metadata["language_info"] = reply["content"]["language_info"]
+
+    def _name_kernel(self, client: NotebookClient, pid: int) -> None:
+        if self._conditions.kernel_up is not None:
+            self._conditions.kernel_up(pid, Path(client.km.connection_file).parent)
 
     async def _end(self, client: NotebookClient) -> None:
         if client.kc is not None:

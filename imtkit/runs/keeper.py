@@ -88,16 +88,8 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
             self.pbar.update(1)
 
     def settle(self) -> None:
-        """Leave no cell without its truth: what did not run did not run, what hung failed."""
-        for cell in self.nb.cells:
-            if cell.cell_type != "code" or cell.get("id") in self._kept:
-                continue
-            told = cell.metadata.setdefault("imtkit", {})
-            if told.get("status") == "running":
-                told.update(status="failed", error="the run stopped while it ran")
-                cell.metadata.papermill.update(status=self.FAILED, exception=True)
-            elif cell.source.strip():
-                told.setdefault("status", "not-run")
+        """Leave no cell without its truth."""
+        settle(self.nb, self._kept)
 
     def notebook_complete(self, **kwargs: Any) -> None:
         """Stamp the end. Cells that were never started stay pending: they did not run."""
@@ -112,6 +104,19 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
         self.save()
         if self.fault:
             raise OSError(self.fault)
+
+
+def settle(nb: NotebookNode, kept: frozenset[str] = frozenset()) -> None:
+    """Leave no cell without its truth: what did not begin did not run, what hung has failed."""
+    for cell in nb.cells:
+        if cell.cell_type != "code" or cell.get("id") in kept:
+            continue
+        told = cell.metadata.setdefault("imtkit", {})
+        if told.get("status") == "running":
+            told.update(status="failed", error="the run stopped while it ran")
+            cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
+        elif cell.source.strip():
+            told.setdefault("status", "not-run")
 
 
 def seconds_allowed(cell: NotebookNode) -> float | None:

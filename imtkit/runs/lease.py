@@ -1,0 +1,130 @@
+"""Leases: which process runs which run on which kernel, kept in a small file while it does.
+
+A runner that is killed leaves its file behind, and with it all that is needed to end its kernel
+and to remove the folder of its sockets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of one host. ``started`` tells it from a later one that has its number."""
+
+    host: str
+    pid: int
+    started: str
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is known to have ended; nobody knows that of another host's."""
+        return self.host == platform.node() and _started(self.pid) != self.started
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A run that goes on: its runner, and its kernel and the folder of its sockets once known."""
+
+    run: str
+    incident: str
+    runner: Process
+    kernel: Process | None = None
+    sockets: str = ""
+
+    def on_kernel(self, pid: int, sockets: Path) -> Lease:
+        """The same lease when its kernel has come to life; 0 when it is about to."""
+        return replace(self, kernel=_process(pid) if pid else None, sockets=str(sockets))
+
+
+def this_process() -> Process:
+    """The process that this runs in."""
+    return _process(os.getpid())
+
+
+def keep(folder: Path, lease: Lease) -> None:
+    """Write a lease into the folder of leases, over an earlier state of the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".{lease.run}.{uuid4().hex[:8]}.part"
+    try:
+        part.write_text(json.dumps(asdict(lease)), encoding="utf-8")
+        part.replace(_path(folder, lease.run))
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def drop(folder: Path, run: str) -> None:
+    """Remove a run's lease, if there is one."""
+    _path(folder, run).unlink(missing_ok=True)
+
+
+def left_behind(folder: Path) -> Iterator[Lease]:
+    """The leases whose runner was on this host and is gone."""
+    for path in sorted(folder.glob("*.json")):
+        with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+            # One that another reaper has just removed, or that is no lease, is not ours to end.
+            told = json.loads(path.read_text(encoding="utf-8"))
+            kernel = Process(**told["kernel"]) if told["kernel"] else None
+            runner = Process(**told["runner"])
+            lease = Lease(told["run"], told["incident"], runner, kernel, told["sockets"])
+            if runner.is_gone:
+                yield lease
+
+
+def end_kernel(lease: Lease) -> None:
+    """Kill what is left of a lease's kernel and its children, and remove its sockets."""
+    kernel = lease.kernel
+    if kernel is not None and _started(kernel.pid) in ("", kernel.started):
+        # A kernel leads a group of its own: children that outlived it are still in it.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(kernel.pid, signal.SIGKILL)
+    folder = Path(lease.sockets)
+    if folder.name.startswith("imt-"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _path(folder: Path, run: str) -> Path:
+    return folder / f"{Path(run).name}.json"
+
+
+def _process(pid: int) -> Process:
+    return Process(platform.node(), pid, _started(pid))
+
+
+def _started(pid: int) -> str:
+    """When a process began, in whatever way the system tells it apart; empty when it ended."""
+    if not _BOOT.exists():
+        return _started_by_ps(pid)
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    # proc(5): after the name in parentheses comes the state, and 19 fields on the start time.
+    fields = told.rpartition(")")[2].split()
+    if fields[0] in "ZX":
+        return ""
+    return f"{_BOOT.read_text(encoding='utf-8').strip()}/{fields[19]}"
+
+
+def _started_by_ps(pid: int) -> str:
+    done = subprocess.run(
+        ["ps", "-o", "state=,lstart=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    state, _, started = done.stdout.strip().partition(" ")
+    return "" if state.startswith("Z") else started.strip()
