@@ -101,12 +101,12 @@ def carry_out(desk: Desk, attempt: Attempt, on_step: OnStep | None = None) -> Ru
     """Run what an attempt names, logging each step; the run as the log has it afterwards."""
     from imtkit.runs.execute import execute
 
-    statuses: list[str] = []
+    ended: list[StepEvent] = []
 
     def journal(event: StepEvent) -> None:
         desk.store.append(attempt.incident_id, _step_draft(desk, attempt.run_id, event))
         if event.finished_at is not None:
-            statuses.append(event.status)
+            ended.append(event)
         if on_step is not None:
             on_step(event)
 
@@ -119,9 +119,9 @@ def carry_out(desk: Desk, attempt: Attempt, on_step: OnStep | None = None) -> Ru
     )
     how = ("failed", "the run stopped on a fault of imtkit's own")
     try:
-        error = execute(attempt.runbook, attempt.values, conditions)
-        bad = next((status for status in statuses if status != "completed"), "")
-        how = (bad or ("failed" if error else "completed"), error)
+        execute(attempt.runbook, attempt.values, conditions)
+        bad = next((event for event in ended if event.status != "completed"), None)
+        how = (bad.status, bad.error) if bad else ("completed", "")
     except KeyboardInterrupt:
         how = ("cancelled", "cancelled by hand")
         raise

@@ -40,8 +40,8 @@ def planned_steps(runbook: Runbook) -> dict[str, str]:
     }
 
 
-def execute(runbook: Runbook, parameters: Mapping[str, Any], conditions: Conditions) -> str:
-    """Run a notebook to its end; the failed step's words, or nothing when all completed.
+def execute(runbook: Runbook, parameters: Mapping[str, Any], conditions: Conditions) -> None:
+    """Run a notebook to its end or to the first step that does not complete.
 
     The output notebook (``conditions.output``) is whole at every moment. RunError when
     papermill itself could not go on, KernelError when no kernel came up.
@@ -70,8 +70,8 @@ def execute(runbook: Runbook, parameters: Mapping[str, Any], conditions: Conditi
             progress_bar=False,
             conditions=told,
         )
-    except PapermillExecutionError as error:
-        return f"{error.ename}: {error.evalue}"[:2000]
+    except PapermillExecutionError:
+        return  # which step, and why, the journal was told
     except NoSuchKernel as error:
         raise KernelError(f"The kernel '{runbook.kernel}' is not installed here.") from error
     except OSError as error:
@@ -82,4 +82,3 @@ def execute(runbook: Runbook, parameters: Mapping[str, Any], conditions: Conditi
         ) from error
     except (PapermillException, RuntimeError) as error:
         raise KernelError(f"The run of '{runbook.name}' stopped: {error}") from error
-    return ""

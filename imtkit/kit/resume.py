@@ -1,0 +1,98 @@
+"""Go on with a run where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from imtkit.errors import NotFoundError, StateError
+from imtkit.kit import incidents, runbooks
+from imtkit.kit.desk import Desk
+from imtkit.kit.runs import Attempt, OnStep, carry_out, run_key, the_run
+from imtkit.model.entries import Draft
+from imtkit.model.incident import Incident, Run
+from imtkit.runs.notebook import kept_cells, read_executed
+from imtkit.runs.parameters import checked_values
+from imtkit.runs.runbook import read_runbook
+
+RESUMABLE = ("waiting", "failed", "timed-out", "kernel-died", "cancelled", "lost")
+
+
+def find(desk: Desk, run_id: str) -> Run:
+    """The run of this id, whichever incident it belongs to; NotFoundError when there is none."""
+    first = desk.store.find(run_key(run_id.strip()))
+    if first is None:
+        known = (
+            run.id
+            for summary in desk.store.incidents()
+            for run in desk.store.incident(summary.id).runs
+        )
+        raise NotFoundError.of("Run", run_id, known)
+    return the_run(incidents.get(desk, first.incident), run_id.strip())
+
+
+def resume(
+    desk: Desk,
+    run_id: str,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    on_step: OnStep | None = None,
+) -> Run:
+    """Go on with a run at its first step that did not complete, on a new kernel.
+
+    Cells tagged ``setup`` (and the parameters) run again first, so that later steps have what
+    they need; cells tagged ``once`` that completed never do. ``parameters`` correct values
+    given earlier; the correction is logged, and so is every cell, or runbook, that somebody
+    edited since. StateError when the run completed or is running: of two who resume at once,
+    one does.
+    """
+    from imtkit.runs.execute import check_kernel
+
+    run = find(desk, run_id)
+    output = _notebook(desk, run)
+    runbook = read_runbook(output)
+    corrections = checked_values(runbook.parameters, parameters or {}, runbook=run.runbook)
+    check_kernel(runbook)
+    executed = read_executed(output)
+    completed = {step.id for step in run.steps if step.status == "completed"}
+    told = {
+        "run": run.id,
+        "edited": list(executed.edited),
+        "runbook_changed": _has_changed(desk, run),
+        **({"parameters": dict(corrections)} if corrections else {}),
+    }
+
+    def unless_going_on(incident: Incident) -> Sequence[Draft]:
+        now = the_run(incident, run.id)
+        if now.status not in RESUMABLE:
+            raise StateError(
+                f"Run {run.id} is {now.status}; it cannot be resumed.",
+                hint=f"See it: imt incident show {incident.id}",
+            )
+        return [desk.draft("run.resumed", told)]
+
+    desk.store.change(run.incident, unless_going_on)
+    again = the_run(incidents.get(desk, run.incident), run.id)
+    values = again.parameters if corrections else {}
+    kept = kept_cells(executed, completed)
+    attempt = Attempt(run.id, run.incident, runbook, values, output, again.attempt, kept)
+    return carry_out(desk, attempt, on_step)
+
+
+def _notebook(desk: Desk, run: Run) -> Path:
+    path = desk.settings.root / run.output_path
+    if run.by_hand or not run.output_path or not path.is_file():
+        raise NotFoundError(
+            f"Run {run.id} has no notebook to go on with.",
+            hint=f"Begin anew: imt run {run.runbook} --incident {run.incident}",
+        )
+    return path
+
+
+def _has_changed(desk: Desk, run: Run) -> bool:
+    """Whether the runbook is no longer what this run began with. The run goes on with its own."""
+    try:
+        return runbooks.find(desk.settings, run.runbook).sha256 != run.runbook_sha256
+    except NotFoundError:
+        return True
