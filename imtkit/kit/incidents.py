@@ -268,7 +268,13 @@ def _standing(incident: Incident, n: int) -> Entry:
         raise NotFoundError(f"{incident.id} has no entry {n}; it has {len(incident.entries)}.")
     if n in incident.superseded:
         raise StateError(f"Entry {n} of {incident.id} was corrected already; correct the newer.")
-    return incident.entries[n - 1]
+    found = incident.entries[n - 1]
+    if found.type.startswith(("gate.", "change.")):
+        raise StateError(
+            f"Entry {n} of {incident.id} is '{found.type}': what was answered stays answered.",
+            hint="Write a note, or ask anew.",
+        )
+    return found
 
 
 def _task(incident: Incident, task_id: str) -> Task:

@@ -1,0 +1,167 @@
+"""Ask for a change, and carry it out once somebody else has approved it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from imtkit.errors import (
+    DeniedError,
+    InputError,
+    NotFoundError,
+    StateError,
+    StepError,
+    WaitingError,
+)
+from imtkit.kit import gates
+from imtkit.kit.desk import Desk
+from imtkit.kit.gates import Question
+from imtkit.model.entries import Draft
+from imtkit.model.gates import Change, gate_id
+from imtkit.model.incident import Incident
+from imtkit.model.words import moment_text, one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What whoever approves reads: what is done and why, how it is verified, how undone."""
+
+    title: str
+    why: str
+    do: str
+    verify: str
+    rollback: str
+
+    def __post_init__(self) -> None:
+        for name in ("title", "why", "do", "verify", "rollback"):
+            if not getattr(self, name).strip():
+                raise InputError(
+                    f"A change needs its {name}.", hint="Whoever approves it must know."
+                )
+
+
+def ask(desk: Desk, incident_id: str, plan: Plan, question: Question) -> Change:
+    """Ask for approval; the same change of the same run again gives the one that is there.
+
+    ``question`` says who may approve, within what time, for which run and step; its words and
+    answers are the change's own. StateError when the same id was asked with another plan.
+    """
+    asked = gate_id(question.run, f"change {question.name or plan.title}")
+
+    def unless_asked(incident: Incident) -> Sequence[Draft]:
+        known = incident.change(asked)
+        if known is None:
+            words = {name: getattr(plan, name).strip() for name in Plan.__slots__}
+            data = {"change": asked, **words, **gates.circumstances(desk, question)}
+            return [desk.draft("change.asked", data)]
+        _check_same(known, plan, question)
+        return []
+
+    desk.store.change(incident_id.strip().upper(), unless_asked)
+    gates.state(desk, incident_id, asked)
+    return get(desk, incident_id, asked)
+
+
+def get(desk: Desk, incident_id: str, change: str) -> Change:
+    """A change as the log has it now; NotFoundError names the nearest."""
+    return _of(desk.store.incident(incident_id.strip().upper()), change)
+
+
+def carry_out(
+    desk: Desk,
+    incident_id: str,
+    change: str,
+    do: Callable[[], object],
+    verify: Callable[[], object],
+) -> Change:
+    """Do an approved change and verify it, each recorded; what was done is not done again.
+
+    ``verify`` fails by returning False or by raising. What ``do`` and ``verify`` raise is
+    recorded and raised on. WaitingError before it is approved, DeniedError when it was not,
+    StepError when it failed, StateError when nobody knows whether an earlier try did it.
+    """
+    gates.state(desk, incident_id, change)
+    found = _begin(desk, incident_id, change)
+    if found.state == "begun":
+        _attempt(desk, incident_id, found, do)
+        found = _record(desk, incident_id, change, "executed")
+    if found.state == "executed":
+        if _attempt(desk, incident_id, found, verify) is False:
+            found = _record(desk, incident_id, change, "failed", error="not verified")
+            raise failed(found)
+        found = _record(desk, incident_id, change, "verified")
+    return found
+
+
+def failed(change: Change) -> StepError:
+    """The error of a change that failed; its hint is the rollback."""
+    return StepError(
+        f"The change '{change.title}' failed: {change.error}", hint=f"Rollback: {change.rollback}"
+    )
+
+
+def _begin(desk: Desk, incident_id: str, change: str) -> Change:
+    """Take the change in hand: only one try may, however many there are."""
+
+    def claim(incident: Incident) -> Sequence[Draft]:
+        found = _of(incident, change)
+        check_may_begin(found)
+        begun = desk.draft("change.begun", {"change": change})
+        return [begun] if found.state == "approved" else []
+
+    desk.store.change(incident_id.strip().upper(), claim)
+    return get(desk, incident_id, change)
+
+
+def check_may_begin(change: Change) -> None:
+    """WaitingError, DeniedError, StepError or StateError when the change is not to go on."""
+    gate = change.gate
+    match change.state:
+        case "asked":
+            raise WaitingError(f"The change '{change.title}' waits for approval.")
+        case "denied" if gate.state == "expired":
+            raise gates.expired(gate)
+        case "denied":
+            reason = f": {gate.reason}" if gate.reason else ""
+            raise DeniedError(f"{gate.by} denied the change '{change.title}'{reason}")
+        case "failed":
+            raise failed(change)
+        case "begun":
+            raise StateError(
+                f"The change '{change.title}' was begun, and the log does not say how it ended.",
+                hint="See what it did, undo it if need be, and ask anew with another name='…'.",
+            )
+
+
+def _attempt(desk: Desk, incident_id: str, change: Change, deed: Callable[[], object]) -> object:
+    try:
+        return deed()
+    except BaseException as error:
+        said = one_line(f"{type(error).__name__}: {error}", most=300)
+        _record(desk, incident_id, change.id, "failed", error=said)
+        raise
+
+
+def _record(desk: Desk, incident_id: str, change: str, state: str, *, error: str = "") -> Change:
+    data = {"change": change, **({"error": error} if error else {})}
+    draft = desk.draft(f"change.{state}", data)
+    desk.store.append(incident_id.strip().upper(), draft)
+    return get(desk, incident_id, change)
+
+
+def _check_same(known: Change, plan: Plan, question: Question) -> None:
+    told = tuple(getattr(known, name) for name in Plan.__slots__)
+    wanted = tuple(getattr(plan, name).strip() for name in Plan.__slots__)
+    if told != wanted or known.gate.who != tuple(one.strip() for one in question.who):
+        raise StateError(
+            f"The change '{known.id}' was asked otherwise, {moment_text(known.gate.opened_at)}.",
+            hint="What was approved is what is done. Ask for this one with another name='…'.",
+        )
+
+
+def _of(incident: Incident, change: str) -> Change:
+    found = incident.change(change)
+    if found is None:
+        known = (one.id for one in incident.changes)
+        raise NotFoundError.of("Change", change, known, where=f" on {incident.id}")
+    return found

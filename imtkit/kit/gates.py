@@ -1,0 +1,289 @@
+"""Ask a question that holds work up, and answer it: once, by a person who may, in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from imtkit.contracts import Query
+from imtkit.errors import AuthorityError, DeniedError, InputError, NotFoundError, StateError
+from imtkit.kit.desk import Desk
+from imtkit.model.entries import Draft, is_automation, utc_text
+from imtkit.model.gates import APPROVE, EXPIRY, Gate, gate_id
+from imtkit.model.incident import Incident
+from imtkit.model.words import moment_text
+
+_OPEN = ("open", "acknowledged", "mitigated")
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a gate asks. ``who``: people or roles that may answer; empty means any person.
+
+    ``run`` and ``step`` say what it holds up; ``name`` stands for the question in the gate's id
+    where the question's words change from one try to the next.
+    """
+
+    text: str
+    answers: tuple[str, ...] = ("yes", "no")
+    who: tuple[str, ...] = ()
+    within: timedelta | None = None
+    run: str = ""
+    step: str = ""
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        folded = [answer.strip().casefold() for answer in self.answers]
+        if not folded or "" in folded or len(set(folded)) < len(folded):
+            raise InputError(f"The answers {self.answers!r} are not different words.")
+        check_asked(self.who, self.within)
+
+    @property
+    def id(self) -> str:
+        return gate_id(self.run, self.text, name=self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A gate that waits, and the incident it is on."""
+
+    incident: str
+    title: str
+    gate: Gate
+
+
+def open_(desk: Desk, incident_id: str, question: Question) -> Gate:
+    """Ask; the same question of the same run again gives the gate that is there already.
+
+    A gate whose time is over has expired by then. StateError when the same id was asked with
+    other answers, other people or (unless it has a name) in other words.
+    """
+    asked = question.id
+
+    def unless_asked(incident: Incident) -> Sequence[Draft]:
+        known = incident.gate(asked)
+        if known is None:
+            return [desk.draft("gate.opened", _data(desk, asked, question))]
+        _check_same(known, question)
+        return _expiry(desk, incident, known)
+
+    desk.store.change(incident_id.strip().upper(), unless_asked)
+    return get(desk, incident_id, asked)
+
+
+def get(desk: Desk, incident_id: str, gate: str) -> Gate:
+    """A gate, or the approval of a change, as the log has it now."""
+    return gate_of(desk.store.incident(incident_id.strip().upper()), gate)
+
+
+def state(desk: Desk, incident_id: str, gate: str) -> Gate:
+    """A gate as it is now: where its time is over, that is written down first."""
+    found = get(desk, incident_id, gate)
+    if not found.is_due(desk.clock.now()):
+        return found
+    desk.store.change(
+        incident_id.strip().upper(),
+        lambda incident: _expiry(desk, incident, gate_of(incident, gate)),
+    )
+    return get(desk, incident_id, gate)
+
+
+def answer(
+    desk: Desk,
+    incident_id: str,
+    gate: str,
+    answer_: str,
+    *,
+    reason: str = "",
+    not_after: datetime | None = None,
+) -> Gate:
+    """Answer a gate, or approve or deny a change: once, whoever races whom.
+
+    The same answer by the same person again changes nothing. AuthorityError when this actor may
+    not answer, DeniedError when its time is over, StateError when somebody answered before or
+    the answer arrives after ``not_after``.
+    """
+    actor = desk.who()
+
+    def decide(incident: Incident) -> Sequence[Draft]:
+        now = desk.clock.now()
+        found = gate_of(incident, gate)
+        chosen = _chosen(found, answer_)
+        _check_entitled(incident, found, actor)
+        if not found.is_waiting:
+            return _settled(found, chosen, actor)
+        if found.is_due(now):
+            return _expiry(desk, incident, found)
+        if not_after is not None and now > not_after:
+            raise StateError(
+                "The answer came too late; nothing was recorded.", hint="Answer again."
+            )
+        return [_answer_draft(desk, incident, found, (chosen, reason.strip()))]
+
+    desk.store.change(incident_id.strip().upper(), decide)
+    after = get(desk, incident_id, gate)
+    if after.state == "expired":
+        raise expired(after)
+    return after
+
+
+def waiting(desk: Desk) -> list[Waiting]:
+    """Every gate of an open incident that waits for an answer, the longest waiting first."""
+    now = desk.clock.now()
+    found = [
+        Waiting(incident.id, incident.title, gate)
+        for incident in _open_incidents(desk)
+        for gate in incident.waiting_gates
+        if not gate.is_due(now)
+    ]
+    return sorted(found, key=lambda one: one.gate.opened_at)
+
+
+def may_answer(incident: Incident, gate: Gate, actor: str) -> bool:
+    """Whether this actor is a person who may answer: named, or holding a role that is named."""
+    if not actor or is_automation(actor) or _same(actor, gate.but_not):
+        return False
+    roles = {**incident.roles, "owner": incident.owner}
+    holders = [person for role, person in roles.items() if any(_same(role, w) for w in gate.who)]
+    return not gate.who or any(_same(actor, person) for person in (*gate.who, *holders))
+
+
+def expired(gate: Gate) -> DeniedError:
+    """The error of a gate that nobody answered in time."""
+    return DeniedError(
+        f"The gate '{gate.question}' expired {moment_text(gate.expires_at)}; nobody answered.",
+        hint="It takes no answer any more. Run the runbook anew, or ask under another name.",
+    )
+
+
+def gate_of(incident: Incident, gate: str) -> Gate:
+    """An incident's gate by its id; NotFoundError names the nearest."""
+    found = incident.gate(gate)
+    if found is None:
+        known = [one.id for one in incident.gates] + [one.id for one in incident.changes]
+        raise NotFoundError.of("Gate", gate, known, where=f" on {incident.id}")
+    return found
+
+
+def check_asked(who: Sequence[str], within: timedelta | None) -> None:
+    """InputError when nobody could be meant, or no time is given."""
+    if isinstance(who, str) or not all(one.strip() for one in who):
+        raise InputError(f"who={who!r} is no list of people or roles.", hint="Write who=('Ann',).")
+    if within is not None and within <= timedelta(0):
+        raise InputError("A gate that gives no time can never be answered.", hint="within='30m'")
+
+
+def _data(desk: Desk, asked: str, question: Question) -> dict[str, object]:
+    data: dict[str, object] = {
+        "gate": asked,
+        "question": question.text.strip(),
+        "answers": [one.strip() for one in question.answers],
+    }
+    return data | circumstances(desk, question)
+
+
+def circumstances(desk: Desk, question: Question) -> dict[str, object]:
+    """Who may answer, until when, and what is held up, as an entry's data."""
+    until = desk.clock.now() + question.within if question.within is not None else None
+    told = {
+        "who": [one.strip() for one in question.who],
+        "expires_at": utc_text(until) if until else "",
+        "run": question.run,
+        "step": question.step,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _check_same(known: Gate, question: Question) -> None:
+    is_same = (
+        known.answers == tuple(one.strip() for one in question.answers)
+        and known.who == tuple(one.strip() for one in question.who)
+        and (question.name or known.question == question.text.strip())
+    )
+    if not is_same:
+        raise StateError(
+            f"The gate '{known.id}' was asked otherwise: {known.question} "
+            f"({' or '.join(known.answers)}).",
+            hint="Give this one a name of its own: name='…'.",
+        )
+
+
+def _chosen(gate: Gate, answer_: str) -> str:
+    for offered in gate.answers:
+        if _same(offered, answer_):
+            return offered
+    raise InputError(
+        f"'{answer_}' is no answer to '{gate.question}'.",
+        hint=f"Answer with one of: {', '.join(gate.answers)}.",
+    )
+
+
+def _check_entitled(incident: Incident, gate: Gate, actor: str) -> None:
+    if may_answer(incident, gate, actor):
+        return
+    if is_automation(actor):
+        raise AuthorityError(f"{actor} may not answer '{gate.question}': a person decides that.")
+    if _same(actor, gate.but_not):
+        raise AuthorityError(
+            f"{actor} asked for this change and may not approve it: {gate.question}",
+            hint="Somebody else approves it.",
+        )
+    raise AuthorityError(
+        f"{actor} may not answer '{gate.question}'; {' or '.join(gate.who)} may.",
+        hint=f"Roles are given with: imt incident assign {incident.id} ROLE PERSON",
+    )
+
+
+def _settled(gate: Gate, chosen: str, actor: str) -> list[Draft]:
+    if gate.state == "expired":
+        return []
+    if gate.answer == chosen and _same(gate.by, actor):
+        return []
+    raise StateError(
+        f"'{gate.question}' was answered already: {gate.answer}, by {gate.by}, "
+        f"{moment_text(gate.at)}."
+    )
+
+
+def _answer_draft(desk: Desk, incident: Incident, gate: Gate, said: tuple[str, str]) -> Draft:
+    chosen, reason = said
+    more = {"reason": reason} if reason else {}
+    if incident.change(gate.id) is None:
+        data = {"gate": gate.id, "answer": chosen, **more}
+        return desk.draft("gate.answered", data, key=f"{incident.id}/gate/{gate.id}/end")
+    type_ = "change.approved" if chosen == APPROVE else "change.denied"
+    return desk.draft(
+        type_, {"change": gate.id, **more}, key=f"{incident.id}/change/{gate.id}/decision"
+    )
+
+
+def _expiry(desk: Desk, incident: Incident, gate: Gate) -> list[Draft]:
+    if not gate.is_due(desk.clock.now()):
+        return []
+    clerk = desk.acting_as(EXPIRY)
+    if incident.change(gate.id) is None:
+        key = f"{incident.id}/gate/{gate.id}/end"
+        return [clerk.draft("gate.expired", {"gate": gate.id}, key=key)]
+    data = {"change": gate.id, "expired": True, "reason": "nobody answered in time"}
+    key = f"{incident.id}/change/{gate.id}/decision"
+    return [clerk.draft("change.denied", data, key=key)]
+
+
+def _open_incidents(desk: Desk) -> Iterator[Incident]:
+    before = ""
+    while True:
+        rows = desk.store.incidents(Query(statuses=_OPEN, limit=_PAGE, before=before))
+        yield from (desk.store.incident(row.id) for row in rows)
+        if len(rows) < _PAGE:
+            return
+        before = rows[-1].id
+
+
+def _same(one: str, other: str) -> bool:
+    return bool(one.strip()) and _plain(one) == _plain(other)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).casefold()

@@ -1,0 +1,323 @@
+"""Gates and changes as people use them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from clocks import NOON, FixedClock
+
+from imtkit.errors import (
+    AuthorityError,
+    DeniedError,
+    InputError,
+    NotFoundError,
+    StateError,
+    StepError,
+    WaitingError,
+)
+from imtkit.kit import Desk, changes, gates, incidents
+from imtkit.kit.changes import Plan
+from imtkit.kit.gates import Question
+from imtkit.model.gates import Change
+from imtkit.model.opening import Opening
+
+RUN = "20261121T120000Z-a1b2c3"
+GO = Question("Fail over?", within=timedelta(minutes=30), run=RUN, step="c4")
+PLAN = Plan("Promote the replica", "the primary is down", "pg_promote()", "it writes", "demote it")
+
+
+@pytest.fixture
+def incident_id(desk: Desk) -> str:
+    """An incident that has just been opened, with Cy in command."""
+    id_ = incidents.open_(desk, Opening("Orders fail")).id
+    incidents.assign(desk, id_, "incident commander", "Cy Commander")
+    return id_
+
+
+def types(desk: Desk, incident_id: str, prefix: str = "gate.") -> list[str]:
+    entries = desk.store.entries(incident_id)
+    return [entry.type for entry in entries if entry.type.startswith(prefix)]
+
+
+def test_a_question_is_asked_once(desk: Desk, incident_id: str, clock: FixedClock) -> None:
+    """The same cell again finds the same gate, its time runs from the first asking."""
+    first = gates.open_(desk, incident_id, GO)
+    clock.move(minutes=5)
+    assert gates.open_(desk, incident_id.lower(), GO) == first
+    assert first.expires_at == NOON + timedelta(minutes=30)
+    assert types(desk, incident_id) == ["gate.opened"]
+
+
+def test_an_answer_says_who_when_why_and_through_what(
+    desk: Desk, incident_id: str, clock: FixedClock
+) -> None:
+    """In any case of letters; asked again, the gate gives the answer."""
+    gate = gates.open_(desk, incident_id, GO)
+    at = clock.move(minutes=1)
+    gates.answer(desk.acting_as("Bo", "lab"), incident_id, gate.id, "YES", reason="lag is 0")
+    after = gates.open_(desk, incident_id, GO)
+    assert (after.answer, after.by, after.at, after.via, after.reason) == (
+        "yes",
+        "Bo",
+        at,
+        "lab",
+        "lag is 0",
+    )
+
+
+def test_the_second_answer_is_told_of_the_first(desk: Desk, incident_id: str) -> None:
+    """Only the same answer by the same person is no contradiction."""
+    gate = gates.open_(desk, incident_id, GO)
+    gates.answer(desk, incident_id, gate.id, "no")
+    assert gates.answer(desk, incident_id, gate.id, "no").answer == "no"
+    with pytest.raises(StateError, match="already: no, by Ann Example"):
+        gates.answer(desk, incident_id, gate.id, "yes")
+    with pytest.raises(StateError, match="already: no, by Ann Example"):
+        gates.answer(desk.acting_as("Bo"), incident_id, gate.id, "no")
+    assert types(desk, incident_id) == ["gate.opened", "gate.answered"]
+
+
+def test_only_words_that_were_offered_are_answers(desk: Desk, incident_id: str) -> None:
+    """The error names them; an unknown gate is told too."""
+    gate = gates.open_(desk, incident_id, GO)
+    with pytest.raises(InputError, match="'maybe' is no answer") as refused:
+        gates.answer(desk, incident_id, gate.id, "maybe")
+    assert "yes, no" in refused.value.hint
+    with pytest.raises(NotFoundError, match="'nothing' not found on INC"):
+        gates.answer(desk, incident_id, "nothing", "yes")
+
+
+def test_whoever_is_named_or_holds_the_role_may_answer(desk: Desk, incident_id: str) -> None:
+    """Others may not, nor whoever held the role before."""
+    asked = Question("Fail over?", who=("incident commander", "Di Deputy"))
+    gate = gates.open_(desk, incident_id, asked)
+    with pytest.raises(AuthorityError, match="incident commander or Di Deputy may"):
+        gates.answer(desk, incident_id, gate.id, "yes")
+    state = incidents.get(desk, incident_id)
+    assert gates.may_answer(state, gate, "di  deputy")
+    assert gates.may_answer(state, gate, "Cy Commander")
+    incidents.assign(desk, incident_id, "incident commander", "Ed Else")
+    with pytest.raises(AuthorityError):
+        gates.answer(desk.acting_as("Cy Commander"), incident_id, gate.id, "yes")
+    assert gates.answer(desk.acting_as("Ed Else"), incident_id, gate.id, "yes").by == "Ed Else"
+
+
+def test_automation_answers_nothing(desk: Desk, incident_id: str) -> None:
+    """Not even when it is named."""
+    gate = gates.open_(desk, incident_id, Question("Go?", who=("automation/alerts",)))
+    with pytest.raises(AuthorityError, match="a person decides"):
+        gates.answer(desk.acting_as("automation/alerts"), incident_id, gate.id, "yes")
+    assert types(desk, incident_id) == ["gate.opened"]
+
+
+@pytest.mark.parametrize("how", ["answer", "state", "open"])
+def test_expired_is_denied(desk: Desk, incident_id: str, clock: FixedClock, how: str) -> None:
+    """Whoever comes first after the time writes it down, once; then nothing is an answer."""
+    gate = gates.open_(desk, incident_id, GO)
+    clock.move(minutes=30)
+    assert gates.waiting(desk) == []
+    if how == "state":
+        assert gates.state(desk, incident_id, gate.id).state == "expired"
+    if how == "open":
+        assert gates.open_(desk, incident_id, GO).state == "expired"
+    for _ in range(2):
+        with pytest.raises(DeniedError, match="expired 2026-11-21 12:30:00 UTC"):
+            gates.answer(desk, incident_id, gate.id, "yes")
+    assert types(desk, incident_id) == ["gate.opened", "gate.expired"]
+    last = incidents.get(desk, incident_id).entries[-1]
+    assert last.actor == "automation/expiry"
+
+
+def test_a_late_click_is_refused(desk: Desk, incident_id: str, clock: FixedClock) -> None:
+    """Its sender was told already that it was not recorded."""
+    gate = gates.open_(desk, incident_id, GO)
+    clock.move(seconds=7)
+    with pytest.raises(StateError, match="too late"):
+        gates.answer(desk, incident_id, gate.id, "yes", not_after=NOON + timedelta(seconds=6))
+    assert gates.get(desk, incident_id, gate.id).is_waiting
+
+
+def test_another_question_under_the_same_id_is_refused(desk: Desk, incident_id: str) -> None:
+    """Nobody's answer is taken for one to another question; a name lets the words change."""
+    gates.open_(desk, incident_id, Question("Fail over?", run=RUN))
+    for other in (
+        Question("Fail over!", run=RUN),
+        Question("Fail over?", ("yes", "later"), run=RUN),
+        Question("Fail over?", who=("Bo",), run=RUN),
+    ):
+        with pytest.raises(StateError, match="was asked otherwise"):
+            gates.open_(desk, incident_id, other)
+    named = gates.open_(desk, incident_id, Question("Lag 3 s. Go?", run=RUN, name="lag"))
+    again = gates.open_(desk, incident_id, Question("Lag 4 s. Go?", run=RUN, name="lag"))
+    assert again == named
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"answers": ()},
+        {"answers": ("yes", "YES")},
+        {"answers": ("yes", " ")},
+        {"who": "Bo"},
+        {"who": ("",)},
+        {"within": timedelta(0)},
+    ],
+)
+def test_a_question_that_cannot_be_answered_is_not_asked(wrong: dict[str, object]) -> None:
+    """Answers are different words, people have names, and there is some time."""
+    with pytest.raises(InputError):
+        Question("Go?", **wrong)  # type: ignore[arg-type]
+
+
+def test_what_waits_is_listed_over_all_open_incidents(
+    desk: Desk, incident_id: str, clock: FixedClock
+) -> None:
+    """Gates and changes, the longest waiting first; not those of incidents that are over."""
+    gates.open_(desk, incident_id, GO)
+    clock.move(seconds=1)
+    other = incidents.open_(desk, Opening("Disk full")).id
+    changes.ask(desk, other, PLAN, Question(PLAN.title))
+    over = incidents.open_(desk, Opening("Over")).id
+    gates.open_(desk, over, GO)
+    incidents.acknowledge(desk, over)
+    incidents.resolve(desk, over, fields={"resolution": "done"})
+    found = gates.waiting(desk)
+    assert [(one.incident, one.gate.question) for one in found] == [
+        (incident_id, "Fail over?"),
+        (other, "Approve the change: Promote the replica"),
+    ]
+
+
+def test_what_was_answered_is_not_corrected(desk: Desk, incident_id: str) -> None:
+    """Neither by a correction nor by withdrawing it: the answer was acted on."""
+    gate = gates.open_(desk, incident_id, GO)
+    gates.answer(desk, incident_id, gate.id, "yes")
+    n = len(incidents.get(desk, incident_id).entries)
+    with pytest.raises(StateError, match="stays answered"):
+        incidents.correct(desk, incident_id, n, {"answer": "no"}, reason="oops")
+    with pytest.raises(StateError, match="stays answered"):
+        incidents.withdraw(desk, incident_id, n, reason="oops")
+
+
+# Changes
+
+
+class Deeds:
+    """What a change does and how it is verified, counted."""
+
+    def __init__(self, *, fails: str = "", verdict: bool | None = None) -> None:
+        self.done: list[str] = []
+        self.fails = fails
+        self.verdict = verdict
+
+    def do(self) -> None:
+        self._act("do")
+
+    def verify(self) -> bool | None:
+        self._act("verify")
+        return self.verdict
+
+    def _act(self, what: str) -> None:
+        self.done.append(what)
+        if self.fails == what:
+            raise OSError("no route to host")
+
+
+def asked(desk: Desk, incident_id: str, **more: object) -> Change:
+    question = Question(PLAN.title, run=RUN, **more)  # type: ignore[arg-type]
+    return changes.ask(desk, incident_id, PLAN, question)
+
+
+def approved(desk: Desk, incident_id: str) -> Change:
+    change = asked(desk, incident_id)
+    gates.answer(desk.acting_as("Bo"), incident_id, change.id, "approve", reason="go")
+    return changes.get(desk, incident_id, change.id)
+
+
+def test_a_change_is_asked_approved_done_and_verified(desk: Desk, incident_id: str) -> None:
+    """Each step once in the log, however often the cell runs."""
+    change, deeds = approved(desk, incident_id), Deeds()
+    for _ in range(2):
+        assert asked(desk, incident_id).id == change.id
+        done = changes.carry_out(desk, incident_id, change.id, deeds.do, deeds.verify)
+    assert done.state == "verified"
+    assert deeds.done == ["do", "verify"]
+    assert types(desk, incident_id, "change.") == [
+        "change.asked",
+        "change.approved",
+        "change.begun",
+        "change.executed",
+        "change.verified",
+    ]
+
+
+def test_somebody_else_than_the_asker_approves(desk: Desk, incident_id: str) -> None:
+    """The asker may not, however the name is written, even when named among those who may."""
+    change = asked(desk, incident_id, who=("Ann Example", "incident commander"))
+    for name in ("Ann Example", "ann  EXAMPLE"):
+        with pytest.raises(AuthorityError, match="asked for this change"):
+            gates.answer(desk.acting_as(name), incident_id, change.id, "approve")
+    with pytest.raises(AuthorityError, match="may not answer"):
+        gates.answer(desk.acting_as("Bo"), incident_id, change.id, "approve")
+    gate = gates.answer(desk.acting_as("Cy Commander"), incident_id, change.id, "approve")
+    assert (gate.answer, gate.by) == ("approve", "Cy Commander")
+
+
+def test_nothing_is_done_without_approval(desk: Desk, incident_id: str, clock: FixedClock) -> None:
+    """It waits; denied, it is told by whom and why; not answered in time, it is denied."""
+    change, deeds = asked(desk, incident_id), Deeds()
+    with pytest.raises(WaitingError, match="waits for approval"):
+        changes.carry_out(desk, incident_id, change.id, deeds.do, deeds.verify)
+    gates.answer(desk.acting_as("Bo"), incident_id, change.id, "deny", reason="not in peak")
+    with pytest.raises(DeniedError, match=r"Bo denied .* not in peak"):
+        changes.carry_out(desk, incident_id, change.id, deeds.do, deeds.verify)
+    late = asked(desk, incident_id, name="again", within=timedelta(minutes=1))
+    clock.move(minutes=2)
+    with pytest.raises(DeniedError, match="expired"):
+        gates.answer(desk.acting_as("Bo"), incident_id, late.id, "approve")
+    with pytest.raises(DeniedError, match="expired"):
+        changes.carry_out(desk, incident_id, late.id, deeds.do, deeds.verify)
+    assert deeds.done == []
+
+
+@pytest.mark.parametrize(
+    ("deeds", "error", "told"),
+    [
+        (Deeds(fails="do"), OSError, "OSError: no route to host"),
+        (Deeds(fails="verify"), OSError, "OSError: no route to host"),
+        (Deeds(verdict=False), StepError, "not verified"),
+    ],
+)
+def test_a_failure_tells_the_rollback(
+    desk: Desk, incident_id: str, deeds: Deeds, error: type[Exception], told: str
+) -> None:
+    """In the log, and to whoever tries again; the deed is not repeated."""
+    change = approved(desk, incident_id)
+    with pytest.raises(error):
+        changes.carry_out(desk, incident_id, change.id, deeds.do, deeds.verify)
+    before = list(deeds.done)
+    with pytest.raises(StepError, match=told) as failure:
+        changes.carry_out(desk, incident_id, change.id, deeds.do, deeds.verify)
+    assert failure.value.hint == "Rollback: demote it"
+    assert deeds.done == before
+    assert changes.get(desk, incident_id, change.id).error == told
+
+
+def test_a_deed_whose_end_nobody_knows_is_not_repeated(desk: Desk, incident_id: str) -> None:
+    """A kernel died in the middle: people look, and ask anew."""
+    change, deeds = approved(desk, incident_id), Deeds()
+    desk.store.append(incident_id, desk.draft("change.begun", {"change": change.id}))
+    with pytest.raises(StateError, match="does not say how it ended"):
+        changes.carry_out(desk, incident_id, change.id, deeds.do, deeds.verify)
+    assert deeds.done == []
+
+
+def test_another_plan_needs_another_approval(desk: Desk, incident_id: str) -> None:
+    """What was approved is what is done."""
+    approved(desk, incident_id)
+    other = Plan(PLAN.title, PLAN.why, "rm -r data", PLAN.verify, PLAN.rollback)
+    with pytest.raises(StateError, match="asked otherwise"):
+        changes.ask(desk, incident_id, other, Question(PLAN.title, run=RUN))
+    with pytest.raises(InputError, match="needs its rollback"):
+        Plan("t", "w", "d", "v", " ")
