@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from imtkit.errors import ImtkitError, NotFoundError, StepError
+from imtkit.errors import ImtkitError, NotFoundError, StepError, StoreError
 from imtkit.kit import incidents, runbooks
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import Draft, utc_text
 from imtkit.model.incident import Incident, Run
 from imtkit.model.opening import Opening
+from imtkit.runs import lease as leases
 from imtkit.runs.conditions import Conditions, StepEvent
+from imtkit.runs.lease import Lease, this_process
 from imtkit.runs.parameters import checked_values
 from imtkit.runs.runbook import Runbook
+from imtkit.runs.stop import Stop
 
 OnStep = Callable[[StepEvent], None]
 """Is shown each step as it begins and ends; what it does cannot change the run."""
@@ -39,7 +43,20 @@ class Attempt:
     kept: frozenset[str] = frozenset()
 
 
-def start(
+@dataclass(frozen=True, slots=True)
+class Control:
+    """How a run may be ended before its end: seconds for each step and for all, and by hand.
+
+    A limit that is not given is the runbook's own (``step_seconds`` and ``run_seconds`` in its
+    metadata), if it has one; a cell's own (``timeout_seconds``) wins over both.
+    """
+
+    step_seconds: float | None = None
+    run_seconds: float | None = None
+    stop: Stop = field(default_factory=Stop)
+
+
+def start(  # noqa: PLR0913 # each is an option of `imt run`
     desk: Desk,
     name: str,
     *,
@@ -47,6 +64,7 @@ def start(
     parameters: Mapping[str, Any] | None = None,
     mode: str = "live",
     on_step: OnStep | None = None,
+    control: Control | None = None,
 ) -> Run:
     """Run a runbook and return the run as the log has it, completed or not.
 
@@ -79,10 +97,12 @@ def start(
         "parameters": dict(values),
         "output": output.relative_to(desk.settings.root).as_posix(),
         "steps": [{"step": id_, "title": title} for id_, title in planned_steps(runbook).items()],
+        "runner": asdict(this_process()),
     }
+    _keep_lease(desk, attempt)
     key = run_key(attempt.run_id)
     desk.store.append(incident.id, desk.draft("run.started", about, key=key))
-    return carry_out(desk, attempt, on_step)
+    return carry_out(desk, attempt, on_step, control)
 
 
 def require_completed(run: Run) -> Run:
@@ -97,11 +117,18 @@ def require_completed(run: Run) -> Run:
     )
 
 
-def carry_out(desk: Desk, attempt: Attempt, on_step: OnStep | None = None) -> Run:
+def carry_out(
+    desk: Desk,
+    attempt: Attempt,
+    on_step: OnStep | None = None,
+    control: Control | None = None,
+) -> Run:
     """Run what an attempt names, logging each step; the run as the log has it afterwards."""
     from imtkit.runs.execute import execute
 
     ended: list[StepEvent] = []
+    control = control or Control()
+    lease = _keep_lease(desk, attempt)
 
     def journal(event: StepEvent) -> None:
         desk.store.append(attempt.incident_id, _step_draft(desk, attempt.run_id, event))
@@ -116,12 +143,19 @@ def carry_out(desk: Desk, attempt: Attempt, on_step: OnStep | None = None) -> Ru
         environment=_environment(desk, attempt),
         journal=journal,
         kept=attempt.kept,
+        step_seconds=control.step_seconds or attempt.runbook.step_seconds,
+        run_seconds=control.run_seconds or attempt.runbook.run_seconds,
+        stop=control.stop,
+        is_cancelled=lambda: _who_cancelled(desk, attempt),
+        kernel_up=lambda pid, sockets: _keep(desk, lease.on_kernel(pid, sockets)),
     )
     how = ("failed", "the run stopped on a fault of imtkit's own")
     try:
         execute(attempt.runbook, attempt.values, conditions)
         bad = next((event for event in ended if event.status != "completed"), None)
         how = (bad.status, bad.error) if bad else ("completed", "")
+        if control.stop.is_heeded:
+            how = (control.stop.status, control.stop.words)
     except KeyboardInterrupt:
         how = ("cancelled", "cancelled by hand")
         raise
@@ -132,12 +166,48 @@ def carry_out(desk: Desk, attempt: Attempt, on_step: OnStep | None = None) -> Ru
         if attempt.output.stat().st_size == 0:
             attempt.output.unlink()  # nothing ran: an empty file is no notebook
         _finish(desk, attempt, how)
+        leases.drop(lease_folder(desk), attempt.run_id)
     return the_run(incidents.get(desk, attempt.incident_id), attempt.run_id)
 
 
 def run_key(run_id: str) -> str:
     """The idempotency key of a run's first entry, by which the run is found."""
     return f"run/{run_id}"
+
+
+def ended_key(incident_id: str, run_id: str, attempt: int) -> str:
+    """The idempotency key of the entry that ends an attempt, whoever writes it."""
+    return f"{incident_id}/{run_id}/ended/{attempt}"
+
+
+def lease_folder(desk: Desk) -> Path:
+    """Where the leases are kept of runs that go on."""
+    return desk.settings.outputs / ".running"
+
+
+def _keep_lease(desk: Desk, attempt: Attempt) -> Lease:
+    lease = Lease(attempt.run_id, attempt.incident_id, this_process())
+    _keep(desk, lease)
+    return lease
+
+
+def _keep(desk: Desk, lease: Lease) -> None:
+    with suppress(OSError):  # a full disk must not keep a run from going on
+        leases.keep(lease_folder(desk), lease)
+
+
+def _who_cancelled(desk: Desk, attempt: Attempt) -> str:
+    """In words, who asked that this attempt end; empty when nobody did, or nobody can tell now."""
+    try:
+        asked = desk.store.find(cancel_key(attempt.run_id, attempt.number))
+    except StoreError:
+        return ""
+    return f"cancelled by {asked.actor}" if asked else ""
+
+
+def cancel_key(run_id: str, attempt: int) -> str:
+    """The idempotency key of the wish that an attempt end."""
+    return f"run/{run_id}/cancel/{attempt}"
 
 
 def _environment(desk: Desk, attempt: Attempt) -> dict[str, str]:
@@ -156,7 +226,7 @@ def _finish(desk: Desk, attempt: Attempt, how: tuple[str, str]) -> None:
     status, error = how
     data = {"run": attempt.run_id, "status": status, **({"error": error} if error else {})}
     type_ = "run.parked" if status == "waiting" else "run.finished"
-    key = f"{attempt.incident_id}/{attempt.run_id}/ended/{attempt.number}"
+    key = ended_key(attempt.incident_id, attempt.run_id, attempt.number)
     desk.store.append(attempt.incident_id, desk.draft(type_, data, key=key))
 
 

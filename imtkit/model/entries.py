@@ -142,6 +142,7 @@ _PLAIN = (
     ("run.started", "A runbook began to run: which, with which parameters, writing where."),
     ("run.parked", "A run stopped at a step that waits for a person; it can be resumed."),
     ("run.resumed", "A run goes on where it stopped: by whom, and what was changed meanwhile."),
+    ("run.cancel-requested", "Somebody asked that a run end, wherever it runs."),
     ("run.finished", "A run ended: its status and, if it failed, why."),
     ("step.started", "A step of a run began."),
     ("step.finished", "A step of a run ended: its status and its times."),

@@ -12,6 +12,7 @@ from typing import Any
 
 from imtkit.errors import InputError, NotFoundError
 from imtkit.model.checklist import slug
+from imtkit.runs.conditions import limit_from
 from imtkit.runs.parameters import Parameter, parameters_from_source
 
 METADATA = "imtkit"
@@ -23,6 +24,7 @@ class Runbook:
     """What a notebook says of itself. ``sha256`` is of the file's bytes.
 
     ``alert_parameters`` are those that an alert may fill: no other is ever taken from one.
+    ``step_seconds`` and ``run_seconds`` are how long a step and a whole run may take.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Runbook:
     kernel: str = "python3"
     language: str = "python"
     parameters: tuple[Parameter, ...] = ()
+    step_seconds: float | None = None
+    run_seconds: float | None = None
     has_metadata: bool = False
     has_parameters_cell: bool = False
 
@@ -72,6 +76,8 @@ def read_runbook(path: Path) -> Runbook:
         or _text(_table(metadata.get("language_info")).get("name"))
         or "python",
         parameters=parameters_from_source(source(cell)) if cell else (),
+        step_seconds=limit_from(own.get("step_seconds")),
+        run_seconds=limit_from(own.get("run_seconds")),
         has_metadata=bool(own),
         has_parameters_cell=cell is not None,
     )
