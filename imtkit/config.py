@@ -5,6 +5,7 @@ A workspace is the folder that holds ``imt.toml``. The environment wins over the
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tomllib
@@ -37,6 +38,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "IMT_INCIDENT": "The incident that imt.join() finds when nothing nearer names one.",
     "IMT_RUN": "Set by imtkit in a run's kernel: the run that its steps belong to.",
     "IMT_SOURCE": "Set by imtkit in a run's kernel: what started the run (cli, alert, lab).",
+    "IMT_SECRETS": "Set by imtkit in a run's kernel: the references of its secrets, as JSON.",
 }
 
 
@@ -303,6 +305,34 @@ def resolve_secret(reference: str) -> str:
     raise ConfigError(
         f"Secrets of kind '{kind}' are not known.", hint=suggestion(kind, ("env", "file"))
     )
+
+
+def is_reference(value: object) -> bool:
+    """Whether a value refers to a secret (``secret://…``)."""
+    return isinstance(value, str) and value.startswith("secret://")
+
+
+def remember_references(references: Mapping[str, str]) -> None:
+    """Keep what this process refers to, by name, for itself and the processes it starts."""
+    os.environ["IMT_SECRETS"] = json.dumps({**_known_references(), **references})
+
+
+def known_secrets() -> dict[str, str]:
+    """The secrets that this process was given, by name; ConfigError when one is gone."""
+    try:
+        return {name: resolve_secret(one) for name, one in _known_references().items()}
+    except ConfigError as error:
+        raise ConfigError(
+            f"What must be kept out of the log cannot be told any more: {error}",
+            hint="Leave a run's secrets where they are until it has joined its incident.",
+        ) from error
+
+
+def _known_references() -> dict[str, str]:
+    try:
+        return dict(json.loads(os.environ.get("IMT_SECRETS") or "{}"))
+    except (ValueError, TypeError) as error:
+        raise ConfigError("IMT_SECRETS is not a JSON table of references.") from error
 
 
 def named_incident() -> str:

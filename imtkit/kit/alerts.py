@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from imtkit.alerts.payloads import Notice, delivery_from
 from imtkit.alerts.pipeline import Case, Surroundings, considered
+from imtkit.config import is_reference
 from imtkit.errors import ParameterError
 from imtkit.kit import incidents, runbooks
 from imtkit.kit.desk import Desk
@@ -63,6 +64,8 @@ def parameters_for(runbook: Runbook, alert: Alert) -> dict[str, Any]:
         said = alert.annotations.get(parameter.name, alert.labels.get(parameter.name))
         if said is None or parameter.name not in runbook.alert_parameters:
             continue
+        if is_reference(said):
+            continue  # an alert names no secret: its sender could have it sent anywhere
         try:
             given = {parameter.name: said}
             values |= checked_values([parameter], given, runbook=runbook.name)

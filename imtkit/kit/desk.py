@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from imtkit.config import Settings
 from imtkit.contracts import Clock, Store, SystemClock
 from imtkit.errors import InputError
 from imtkit.model.entries import Draft, Visibility
+from imtkit.model.scrubber import Scrubber
 from imtkit.store import open_store
 
 
@@ -21,7 +22,8 @@ from imtkit.store import open_store
 class Desk:
     """Settings, the log and the time, and who acts through which face.
 
-    An empty ``actor`` is found out when first needed: reading asks nobody's name.
+    An empty ``actor`` is found out when first needed: reading asks nobody's name. What
+    ``scrubber`` knows as a secret is taken out of whatever is written here.
     """
 
     settings: Settings
@@ -29,6 +31,7 @@ class Desk:
     clock: Clock
     actor: str = ""
     source: str = "cli"
+    scrubber: Scrubber = field(default_factory=lambda: Scrubber({}))
 
     def who(self) -> str:
         """Who is acting; IdentityError says how to say it when nobody knows."""
@@ -55,7 +58,7 @@ class Desk:
                 raise InputError(f"{at.isoformat()} is still to come; the log keeps what happened.")
         return Draft(
             type_,
-            data or {},
+            self.scrubber.table(data or {}),
             actor=self.who(),
             source=self.source,
             visibility=visibility,
@@ -87,7 +90,9 @@ class Desk:
 def open_desk(root: Path | None = None, *, actor: str = "", source: str = "cli") -> Desk:
     """A desk in the workspace that ``root`` (else the working directory) lies in."""
     settings = config.load_settings(config.find_workspace(root))
-    return Desk(settings, open_store(settings.store_url), SystemClock(), actor, source)
+    scrubber = Scrubber(config.known_secrets())
+    store = open_store(settings.store_url)
+    return Desk(settings, store, SystemClock(), actor, source, scrubber)
 
 
 def _zone(at: datetime) -> str:

@@ -17,7 +17,7 @@ from imtkit.model.incident import Evidence, Incident
 def keep(
     desk: Desk, incident_id: str, title: str, content: bytes, *, name: str, media_type: str
 ) -> Evidence:
-    """Keep bytes as a file beside the log, and log its SHA-256.
+    """Keep bytes, without the desk's secrets, as a file beside the log, and log its SHA-256.
 
     The file is on disk before the log names it; the same bytes under the same title twice are
     one entry. ``name`` gives the file's readable part and ending.
@@ -26,11 +26,14 @@ def keep(
     if not title:
         raise InputError("Evidence needs a title.")
     incident = desk.store.incident(incident_id.strip().upper())
+    title = desk.scrubber.text(title)
+    if not media_type.startswith("image/") or "svg" in media_type:
+        content = _scrubbed(desk, content)
     sha256 = hashlib.sha256(content).hexdigest()
     known = _found(incident, title, sha256)
     if known is not None:
         return known
-    given = Path(name)
+    given = Path(desk.scrubber.text(name))
     ending = "".join(char for char in given.suffix.lower() if char.isalnum() or char == ".")[:10]
     path = Path("evidence") / f"{sha256[:12]}-{slug(given.stem)}{ending}"
     write_whole(desk.folder(incident.id) / path, content)
@@ -47,6 +50,14 @@ def keep(
     if kept is None:
         raise StateError(f"The evidence '{title}' was withdrawn while it was being kept.")
     return kept
+
+
+def _scrubbed(desk: Desk, content: bytes) -> bytes:
+    """The content without secrets; bytes that are no text stay what they are."""
+    if not desk.scrubber:
+        return content
+    text = content.decode("utf-8", "surrogateescape")
+    return desk.scrubber.text(text).encode("utf-8", "surrogateescape")
 
 
 def _found(incident: Incident, title: str, sha256: str) -> Evidence | None:

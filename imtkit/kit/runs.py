@@ -21,6 +21,7 @@ from imtkit.runs.conditions import Conditions, StepEvent
 from imtkit.runs.lease import Lease, this_process
 from imtkit.runs.parameters import checked_values
 from imtkit.runs.runbook import Runbook
+from imtkit.runs.secrets import with_secrets
 from imtkit.runs.stop import Stop
 
 OnStep = Callable[[StepEvent], None]
@@ -75,7 +76,8 @@ def start(  # noqa: PLR0913 # each is an option of `imt run`
     from imtkit.runs.execute import check_kernel, planned_steps
 
     runbook = runbooks.find(desk.settings, name)
-    values = checked_values(runbook.parameters, parameters or {}, runbook=runbook.name)
+    given = checked_values(runbook.parameters, parameters or {}, runbook=runbook.name)
+    values = with_secrets(runbook, given)
     check_kernel(runbook)
     if incident_id:
         incident = incidents.get(desk, incident_id)
@@ -131,7 +133,7 @@ def carry_out(
     lease = _keep_lease(desk, attempt)
 
     def journal(event: StepEvent) -> None:
-        desk.store.append(attempt.incident_id, _step_draft(desk, attempt.run_id, event))
+        desk.store.append(attempt.incident_id, step_draft(desk, attempt.run_id, event))
         if event.finished_at is not None:
             ended.append(event)
         if on_step is not None:
@@ -230,7 +232,8 @@ def _finish(desk: Desk, attempt: Attempt, how: tuple[str, str]) -> None:
     desk.store.append(attempt.incident_id, desk.draft(type_, data, key=key))
 
 
-def _step_draft(desk: Desk, run_id: str, event: StepEvent) -> Draft:
+def step_draft(desk: Desk, run_id: str, event: StepEvent) -> Draft:
+    """The entry that says a step of a run began or ended."""
     data: dict[str, Any] = {
         "run": run_id,
         "step": event.id,

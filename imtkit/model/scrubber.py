@@ -7,6 +7,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 SHORTEST = 6
@@ -47,10 +48,16 @@ class Scrubber:
             case str():
                 return self.text(value)
             case Mapping():
-                return {self.data(key): self.data(one) for key, one in value.items()}
+                return self.table(value)
             case list() | tuple():
                 return [self.data(one) for one in value]
         return value
+
+    def table(self, table: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A table of JSON data without secrets; the same one when none are known."""
+        if not self:
+            return table
+        return {self.text(str(key)): self.data(one) for key, one in table.items()}
 
     def begun(self, text: str) -> tuple[str, str]:
         """A text that goes on later: what is safe to pass on, and the rest to put before more.

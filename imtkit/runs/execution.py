@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from imtkit.runs.conditions import Conditions, StepEvent
 from imtkit.runs.keeper import seconds_allowed
+from imtkit.runs.secrets import request, scrubber_for
 from imtkit.runs.stop import Stop, down_the_ladder
 
 if TYPE_CHECKING:
-    from nbclient import NotebookClient
     from nbformat import NotebookNode
 
     from imtkit.runs.keeper import Keeper
+    from imtkit.runs.outputs import Client
 
 _LOOK_SECONDS = 1.0
 """How often a run looks whether somebody elsewhere wishes it to end."""
@@ -52,6 +53,8 @@ class Execution:
         self._keeper = keeper
         self._kernel_name = kernel_name
         self._conditions = conditions
+        self._values = keeper.nb.metadata.get("papermill", {}).get("parameters", {})
+        self._scrubber = scrubber_for(self._values)
         self._start_timeout = float(options.get("start_timeout") or 60)
         self._step_seconds = conditions.step_seconds or options.get("execution_timeout")
         self._stop = conditions.stop or Stop()
@@ -111,7 +114,8 @@ class Execution:
 
     async def _run(self) -> None:
         from jupyter_client.manager import AsyncKernelManager
-        from nbclient import NotebookClient
+
+        from imtkit.runs.outputs import Client
 
         sockets = Path(tempfile.mkdtemp(prefix="imt-"))  # 0700, and short: socket paths must be
         manager = AsyncKernelManager(
@@ -120,8 +124,9 @@ class Execution:
             ip=str(sockets / "k"),
             connection_file=str(sockets / "kernel.json"),
         )
-        client = NotebookClient(
+        client = Client(
             self._keeper.nb,
+            scrubber=self._scrubber,
             km=manager,
             timeout=None,
             startup_timeout=self._start_timeout,
@@ -136,7 +141,7 @@ class Execution:
             await self._end(client)
             shutil.rmtree(sockets, ignore_errors=True)
 
-    async def _start_unless_stopped(self, client: NotebookClient) -> bool:
+    async def _start_unless_stopped(self, client: Client) -> bool:
         starting = asyncio.ensure_future(self._start(client))
         if await self._is_done(starting, None):
             await starting
@@ -153,7 +158,7 @@ class Execution:
         stopping.cancel()
         return work.done()
 
-    async def _start(self, client: NotebookClient) -> None:
+    async def _start(self, client: Client) -> None:
         options: dict[str, Any] = {
             "env": {**os.environ, **self._conditions.environment},
             "extra_arguments": ["--HistoryManager.hist_file=:memory:"],
@@ -171,18 +176,18 @@ class Execution:
         if reply:
             self._keeper.nb.metadata["language_info"] = reply["content"]["language_info"]
 
-    def _name_kernel(self, client: NotebookClient, pid: int) -> None:
+    def _name_kernel(self, client: Client, pid: int) -> None:
         if self._conditions.kernel_up is not None:
             self._conditions.kernel_up(pid, Path(client.km.connection_file).parent)
 
-    async def _end(self, client: NotebookClient) -> None:
+    async def _end(self, client: Client) -> None:
         if client.kc is not None:
             client.kc.stop_channels()
         if client.km.has_kernel:
             await client.km.shutdown_kernel(now=True)
         client.km.cleanup_connection_file()
 
-    async def _cells(self, client: NotebookClient) -> None:
+    async def _cells(self, client: Client) -> None:
         client.reset_execution_trackers()
         for index, cell in enumerate(self._keeper.nb.cells):
             if cell.cell_type != "code" or not cell.source.strip():
@@ -196,7 +201,7 @@ class Execution:
             if status != "completed" or _asked_to_stop(cell):
                 return
 
-    async def _step(self, client: NotebookClient, cell: NotebookNode, index: int) -> str:
+    async def _step(self, client: Client, cell: NotebookNode, index: int) -> str:
         titles = self._conditions.titles
         id_ = cell.get("id") or f"cell-{index}"
         begun = StepEvent(id_, index, titles.get(id_, ""), "running", datetime.now(UTC))
@@ -206,6 +211,9 @@ class Execution:
             self._tell(begun)
         self._keeper.step_started(cell, begun)
         status, error = await self._execute(client, cell, index)
+        secrets = request(self._values)
+        if is_injected and secrets and status == "completed":
+            await client.run_silently(secrets)
         ended = StepEvent(
             begun.id, index, begun.title, status, begun.started_at, datetime.now(UTC), error
         )
@@ -216,7 +224,7 @@ class Execution:
             self._tell(ended)
         return status
 
-    async def _execute(self, client: NotebookClient, cell: NotebookNode, index: int) -> Ending:
+    async def _execute(self, client: Client, cell: NotebookNode, index: int) -> Ending:
         limit = seconds_allowed(cell) or self._step_seconds
         work = asyncio.ensure_future(client.async_execute_cell(cell, index))
         saving = asyncio.ensure_future(self._autosave(cell))
