@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "lab": ("lab:lab", "Open JupyterLab in the workspace, or a copy of a runbook in it."),
     "run": ("run:run", "Run a runbook, by its name or its path."),
     "incident": ("incident:incident", "Open incidents, move them on, write down what happens."),
+    "gate": ("gate:gate", "See what waits for an answer, and answer it."),
     "runbook": ("runbook:runbook", "List, show, make and check runbooks."),
     "status": ("status:status", "Tell the status pages, and see what they show."),
     "record": ("record:record", "Build, open and verify the archive of incidents."),

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from html import escape
 
 from imtkit.errors import InputError
 from imtkit.kit import Desk, checklists, evidence, incidents
+from imtkit.kit.changes import Plan
+from imtkit.kit.gates import Question
 from imtkit.model import drawing
 from imtkit.model.checklist import checklist_of
 from imtkit.model.entries import Entry
+from imtkit.model.gates import Change
 from imtkit.model.incident import Evidence, Incident, Task, Update
 from imtkit.model.words import moment_text
+from imtkit.widgets import gate as gated
 from imtkit.widgets.checklist import Answers, LiveChecklist
 from imtkit.widgets.exhibit import Exhibit, exhibit_of
 from imtkit.widgets.shown import Shown, line
@@ -120,6 +124,54 @@ class JoinedIncident:
         shown = LiveChecklist(self._desk, self.id, name)
         return shown.answer(answers) if answers is not None else shown
 
+    def gate(
+        self,
+        question: str,
+        *,
+        answers: Iterable[str] = ("yes", "no"),
+        who: str | Iterable[str] = (),
+        within: str | timedelta = "",
+        name: str = "",
+    ) -> str:
+        """The answer to a question that holds this work up.
+
+        Until there is one the gate is shown and WaitingError raised, so nothing after it runs;
+        answered, the cell run again goes on. ``who``: people or roles that may answer, else any
+        person. ``within`` '30m', '2h': then DeniedError. ``name`` keeps the gate the same when
+        the question's words change between tries.
+        """
+        run, step = gated.where(self.state)
+        asked = Question(
+            question, tuple(answers), gated.names(who), _within(within), run, step, name
+        )
+        return gated.pass_gate(self._desk, self.id, asked)
+
+    def change(  # noqa: PLR0913 # each word of a plan is told by its name
+        self,
+        title: str,
+        *,
+        why: str,
+        do: Callable[[], object],
+        verify: Callable[[], object],
+        rollback: str,
+        who: str | Iterable[str] = (),
+        within: str | timedelta = "",
+        name: str = "",
+    ) -> Shown[Change]:
+        """Do something that somebody else must approve first, and verify it; each once.
+
+        Whoever approves reads ``why``, the docstrings' first lines of ``do`` and ``verify``, and
+        ``rollback``. Until it is approved it is shown and WaitingError raised; DeniedError when
+        it was denied. ``verify`` fails by returning False or raising; then the rollback is told.
+        """
+        run, step = gated.where(self.state)
+        plan = Plan(title, why, gated.told(do), gated.told(verify), rollback)
+        asked = Question(
+            title, who=gated.names(who), within=_within(within), run=run, step=step, name=name
+        )
+        made = gated.make_change(self._desk, self.id, (plan, asked), do, verify)
+        return line(made, f"Change {made.state}, {moment_text(made.ended_at)}: {made.title}")
+
     def set(self, *, reason: str = "", **fields: object) -> JoinedIncident:
         """Give fields new values: inc.set(severity='sev1', cause='expired certificate')."""
         incidents.set_fields(self._desk, self.id, fields, reason=reason)
@@ -208,6 +260,10 @@ def span(text: str | timedelta) -> timedelta:
     if match is None:
         raise InputError(f"{text!r} is not a duration.", hint="Write 90s, 10m, 2h or 1d.")
     return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+def _within(text: str | timedelta) -> timedelta | None:
+    return span(text) if text else None
 
 
 def _kept(kept: Evidence, made: Exhibit) -> Shown[Evidence]:

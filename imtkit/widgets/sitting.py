@@ -21,8 +21,8 @@ class Sitting:
 
     def __init__(self, desk: Desk, incident_id: str, run_id: str) -> None:
         self.incident_id = incident_id
+        self.run_id = run_id
         self._desk = desk
-        self._run_id = run_id
         self._running: tuple[Cell, datetime] | None = None
 
     def begin(self, cell: Cell) -> None:
@@ -41,7 +41,7 @@ class Sitting:
             runs.log_cell(
                 self._desk,
                 self.incident_id,
-                self._run_id,
+                self.run_id,
                 cell=cell.id or f"in-{count}",
                 title=cell.title,
                 outcome=(*_outcome(error), began_at),

@@ -1,0 +1,98 @@
+"""Gates from the terminal, and in a run on a real kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from notebook_files import code, write_notebook
+from terminal import Imt, caller
+
+from imtkit.kit import Desk, gates, incidents, open_desk, runs
+from imtkit.kit.gates import Question
+from imtkit.model.gates import MIME_TYPE
+from imtkit.model.opening import Opening
+
+
+@pytest.fixture
+def imt(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Imt:
+    """Calls ``imt`` in the workspace as Ann Example."""
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("IMT_USER", "Ann Example")
+    return caller(capsys)
+
+
+@pytest.fixture
+def log(workspace: Path) -> Iterator[Desk]:
+    """The test's own view of the workspace's log."""
+    with open_desk(workspace, actor="Bo Operator") as opened:
+        yield opened
+
+
+@pytest.fixture
+def gate(log: Desk) -> tuple[str, str]:
+    """An incident, and a gate on it that waits for Ann."""
+    incident_id = incidents.open_(log, Opening("Checkout fails")).id
+    asked = Question("Fail over?", who=("Ann Example",))
+    return incident_id, gates.open_(log, incident_id, asked).id
+
+
+def test_what_waits_is_listed(imt: Imt, gate: tuple[str, str]) -> None:
+    """With what is asked of whom; as JSON too; nothing is said to be nothing."""
+    listed = imt("gate", "list")
+    assert listed.out == f"{' '.join(gate)}\n  Fail over? (yes or no), asked of Ann Example\n"
+    (document,) = imt("gate", "list", "--json").json
+    assert document["incident"] == gate[0]
+    assert document["gate"]["answers"] == ["yes", "no"]
+    imt("gate", "answer", *gate, "no")
+    nothing = imt("gate", "list")
+    assert (nothing.out, nothing.err) == ("", "Nothing waits for an answer.\n")
+
+
+def test_a_gate_is_answered_once(imt: Imt, gate: tuple[str, str]) -> None:
+    """The first answer is told to whoever comes later; the page of the gate tells all of it."""
+    done = imt("gate", "answer", gate[0].lower(), gate[1], "yes", "--reason", "the lag is zero")
+    assert done.code == 0
+    assert done.out.startswith("Fail over? – yes, by Ann Example, ")
+    late = imt("gate", "answer", *gate, "no")
+    assert (late.code, late.out) == (5, "")
+    assert "answered already: yes, by Ann Example" in late.err
+    shown = imt("gate", "show", *gate)
+    assert shown.out.startswith("Fail over? – answered: yes\n")
+    assert "the lag is zero" in shown.out
+    assert imt("gate", "show", *gate, "--json").json["answer"] == "yes"
+
+
+def test_who_may_not_and_what_is_not_there(imt: Imt, gate: tuple[str, str]) -> None:
+    """Each has its exit code, and nothing is recorded."""
+    assert imt("gate", "answer", *gate, "yes", "--actor", "Cy").code == 6
+    assert imt("gate", "answer", *gate, "yes", "--actor", "automation/x").code == 6
+    assert imt("gate", "answer", *gate, "perhaps").code == 2
+    assert imt("gate", "answer", gate[0], "fail-ovr", "yes").code == 3
+    assert imt("gate", "show", gate[0], "fail-ovr").code == 3
+    assert len(imt("gate", "list", "--json").json) == 1
+
+
+def test_a_run_stops_at_its_gate(log: Desk, workspace: Path) -> None:
+    """The gate names its run and step, and stands in the notebook; nothing after it runs."""
+    cells = [
+        code("join", "import imtkit as imt\ninc = imt.join()"),
+        code("ask", "answer = inc.gate('Fail over?', within='30m')"),
+        code("act", "print('acted')"),
+    ]
+    write_notebook(workspace / "runbooks" / "gated.ipynb", cells)
+    run = runs.start(log, "gated")
+    statuses = {step.id: step.status for step in run.steps}
+    assert statuses["join"] == "completed"
+    assert statuses["ask"] != "completed"
+    assert statuses["act"] == "not-run"
+    (asked,) = incidents.get(log, run.incident).gates
+    assert (asked.run, asked.step) == (run.id, "ask")
+    assert asked.id == f"{run.id.lower()}-fail-over"
+    (shown, error) = nbformat.read(workspace / run.output_path, 4).cells[1].outputs
+    assert shown.data[MIME_TYPE] == {"incident": run.incident, "gate": asked.id}
+    assert error.ename == "WaitingError"
