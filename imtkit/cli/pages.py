@@ -17,6 +17,7 @@ from rich.text import Text
 
 from imtkit.model.drawing import corrections, count_text, milestones, ticked_text
 from imtkit.model.entries import Entry
+from imtkit.model.gate_drawing import gate_state, gate_title
 from imtkit.model.incident import Incident, Run, Summary
 from imtkit.model.words import (
     moment_text,
@@ -167,6 +168,7 @@ def _sections(incident: Incident) -> Iterator[tuple[str, Rows]]:
         required = " · required" if one.is_required else ""
         title = f"Checklist {one.name} · {one.title} · {count_text(one)}{required}"
         yield visible(title), _items(one.items)
+    yield "Gates and changes", _gates(incident)
     tasks: Rows = [
         (word("done" if t.done_at else "open"), _said(t.text), _said(t.assignee))
         for t in incident.tasks
@@ -197,6 +199,20 @@ def _said(*lines: str) -> Text:
 def _people(incident: Incident) -> Rows:
     people = {"owner": incident.owner, **incident.roles, "opened by": incident.opened_by}
     return [(Text(visible(role), QUIET), _said(name)) for role, name in people.items() if name]
+
+
+def _gates(incident: Incident) -> Rows:
+    asked = [(gate, None) for gate in incident.gates]
+    both = [*asked, *((change.gate, change) for change in incident.changes)]
+    return [
+        (
+            word(gate_state(gate, change)),
+            _said(gate_title(gate, change), gate.id),
+            _said(gate.reason),
+            Text(visible(f"{gate.by}, {moment_text(gate.at)}") if gate.by else "", QUIET),
+        )
+        for gate, change in both
+    ]
 
 
 def _items(items: Iterable[object]) -> Rows:

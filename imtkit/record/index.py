@@ -10,6 +10,7 @@ from itertools import groupby
 
 from imtkit.model.drawing import corrections, count_text, ticked_text
 from imtkit.model.entries import Entry
+from imtkit.model.gate_drawing import Facts, gate_facts, gate_state, gate_title
 from imtkit.model.incident import Incident, Run
 from imtkit.model.words import more_data, run_name, sentence, span_text
 from imtkit.record._templates import environment, style
@@ -103,6 +104,7 @@ def index_html(incident: Incident, contents: Contents) -> str:
         ],
         count_text=count_text,
         ticked_text=ticked_text,
+        gates=_gates(incident),
         check=CHECK,
     )
 
@@ -116,6 +118,14 @@ def _clocks(incident: Incident) -> list[tuple[str, str, datetime | None]]:
     )
     opened = incident.opened_at
     return [(name, span_text(at - opened) if at and opened else "–", at) for name, at in names]
+
+
+def _gates(incident: Incident) -> list[tuple[str, str, Facts]]:
+    """Each gate and change: what was asked, where it stands, and who, when, what."""
+    asked = [(gate, None) for gate in incident.gates]
+    both = [*asked, *((change.gate, change) for change in incident.changes)]
+    both.sort(key=lambda one: one[0].opened_at)
+    return [(gate_title(*one), gate_state(*one), gate_facts(*one)) for one in both]
 
 
 def _lines(incident: Incident) -> list[_Line]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from imtkit.model.checklist import MIME_TYPE
 from imtkit.model.drawing import checklist_html
+from imtkit.model.gate_drawing import gate_html
+from imtkit.model.gates import MIME_TYPE as GATE_MIME_TYPE
 from imtkit.model.incident import Incident
 from imtkit.model.words import value_text, visible
 
@@ -40,8 +42,8 @@ def seal(notebook: Node, incident: Incident) -> None:
     """Make a notebook fit for the record, in place.
 
     Widget state and live outputs (widgets, JavaScript, mermaid) are dropped, in favour of
-    another form where there is one, else of their source as text. A checklist is drawn as the
-    log has it now, not as it was when it was displayed.
+    another form where there is one, else of their source as text. A checklist and a gate are
+    drawn as the log has them now, not as they were when they were displayed.
     """
     notebook["metadata"].pop("widgets", None)
     for output in _outputs(notebook):
@@ -58,6 +60,8 @@ def _outputs(notebook: Node) -> Iterator[Node]:
 def _sealed(data: Mapping[str, Any], incident: Incident) -> dict[str, str]:
     if MIME_TYPE in data:
         return {"text/html": _checklist(data, incident)}
+    if GATE_MIME_TYPE in data:
+        return {"text/html": _gate(data, incident)}
     forms = {
         name: value if name in _AS_THEY_ARE else visible(value)
         for name, value in data.items()
@@ -67,16 +71,31 @@ def _sealed(data: Mapping[str, Any], incident: Incident) -> dict[str, str]:
 
 
 def _checklist(data: Mapping[str, Any], incident: Incident) -> str:
-    about = data[MIME_TYPE]
-    named = about if isinstance(about, Mapping) else {}
-    name = value_text(named.get("list"))
-    if named.get("incident") not in (None, "", incident.id):
-        other = value_text(named.get("incident"))
+    name, other = _named(data[MIME_TYPE], "list", incident)
+    if other:
         return f"<p>{_safe(f'A checklist of {other} was shown here; see its own record.')}</p>"
     found = incident.checklist(name)
     if found is None:
         return f"<p>{_safe(f'The log of {incident.id} has no checklist {name!r}.')}</p>"
     return checklist_html(found)
+
+
+def _gate(data: Mapping[str, Any], incident: Incident) -> str:
+    name, other = _named(data[GATE_MIME_TYPE], "gate", incident)
+    if other:
+        return f"<p>{_safe(f'A gate of {other} was shown here; see its own record.')}</p>"
+    found = incident.gate(name)
+    if found is None:
+        return f"<p>{_safe(f'The log of {incident.id} has no gate {name!r}.')}</p>"
+    return gate_html(found, incident.change(name))
+
+
+def _named(about: object, what: str, incident: Incident) -> tuple[str, str]:
+    """The name that an output gives, and the other incident that it belongs to, if to one."""
+    named = about if isinstance(about, Mapping) else {}
+    other = named.get("incident")
+    is_ours = other in (None, "", incident.id)
+    return value_text(named.get(what)), "" if is_ours else value_text(other)
 
 
 def _safe(text: str) -> str:

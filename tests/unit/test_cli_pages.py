@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console, RenderableType
 
 from imtkit.cli.pages import UNWRAPPED, incident_page, incident_table
-from imtkit.kit import Desk, checklists, incidents
+from imtkit.kit import Desk, checklists, gates, incidents
+from imtkit.kit.gates import Question
 from imtkit.model.checklist import checklist_of
 from imtkit.model.incident import Incident, Summary
 from imtkit.model.opening import Opening
@@ -144,3 +145,15 @@ def test_steps_that_went_well_are_left_out_of_the_timeline(desk: Desk) -> None:
     assert "3 entries about steps that went well are left out" in timeline
     assert "Mend" in timeline
     assert "Look" not in timeline
+
+
+def test_gates_are_on_the_page(desk: Desk) -> None:
+    """What was asked, where it stands, by whom it was answered and why."""
+    id_ = incidents.open_(desk, Opening("Orders fail")).id
+    gates.open_(desk, id_, Question("Fail over?"))
+    gates.answer(desk, id_, "fail-over", "yes", reason="lag is 0")
+    gates.open_(desk, id_, Question("And back?"))
+    page = drawn(incident_page(incidents.get(desk, id_), desk.settings.severities), 140)
+    told = page[page.index("Gates and changes") : page.index("Timeline")]
+    for said in ("answered: yes", "Fail over?", "lag is 0", "Ann Example", "waiting", "And back?"):
+        assert said in told
