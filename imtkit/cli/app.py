@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("init:init", "Make a folder a workspace; what is there already stays as it is."),
     "lab": ("lab:lab", "Open JupyterLab in the workspace, or a copy of a runbook in it."),
     "run": ("run:run", "Run a runbook, by its name or its path."),
+    "runs": ("runs:runs", "See runs wherever they run, end them, clear up after the lost."),
     "incident": ("incident:incident", "Open incidents, move them on, write down what happens."),
     "gate": ("gate:gate", "See what waits for an answer, and answer it."),
     "runbook": ("runbook:runbook", "List, show, make and check runbooks."),

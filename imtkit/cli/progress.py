@@ -23,16 +23,22 @@ def watched(face: Face, runbook: Runbook) -> Iterator[OnStep]:
     """Shows the steps of one run of a runbook while it goes on."""
     from imtkit.runs.execute import planned_steps
 
-    count = len(planned_steps(runbook))
+    with shown_steps(face, runbook.name, len(planned_steps(runbook))) as on_step:
+        yield on_step
+
+
+@contextmanager
+def shown_steps(face: Face, name: str, count: int) -> Iterator[OnStep]:
+    """Shows the steps of one run of this many, as it is told of them."""
     console = face.console(is_talk=True)
     if not console.is_terminal:
-        face.say(f"Running {runbook.name}: {count} steps.")
+        face.say(f"Running {name}: {count} steps.")
         yield _Lines(face, count)
         return
     with _progress(face) as progress:
-        bars = _Bars(progress, progress.add_task(f"{runbook.name}: starting", total=count, said=""))
+        bars = _Bars(progress, progress.add_task(f"{name}: starting", total=count, said=""))
         yield bars
-        bars.finish(runbook.name)
+        bars.finish(name)
 
 
 def _progress(face: Face) -> Progress:

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from imtkit.cli.arguments import INCIDENT, PAIR
 from imtkit.cli.documents import run_document
 from imtkit.cli.face import Face, Verb, pass_face, writes
 from imtkit.model.lifecycle import MODES
+
+if TYPE_CHECKING:
+    from imtkit.runs.stop import Stop
+
+SECONDS = click.FloatRange(min=0, min_open=True)
+
+
+@contextmanager
+def ended_by_signal(stop: Stop) -> Iterator[None]:
+    """While it lasts, SIGTERM and the terminal's end take a run down the ladder, as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+
+    def ask(number: int, _frame: object) -> None:
+        stop.ask("cancelled", f"its runner was told to end ({signal.Signals(number).name})")
+
+    names = ("SIGTERM", "SIGHUP")
+    before = {name: signal.signal(getattr(signal, name), ask) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 @click.command(
@@ -20,21 +50,29 @@ from imtkit.model.lifecycle import MODES
 )
 @click.option("--incident", "incident_id", type=INCIDENT, default="", help="Else one is opened.")
 @click.option("--mode", type=click.Choice(MODES), default="live", show_default=True)
+@click.option("--timeout", type=SECONDS, help="The most seconds that a step may take.")
+@click.option("--deadline", type=SECONDS, help="The most seconds that the run may take.")
 @writes
 @pass_face
 def run(
-    face: Face, runbook: str, pairs: tuple[tuple[str, str], ...], incident_id: str, mode: str
+    face: Face,
+    /,
+    *,
+    runbook: str,
+    pairs: tuple[tuple[str, str], ...],
+    timeout: float | None,
+    deadline: float | None,
+    **where: Any,
 ) -> None:
     """Run a runbook, by its name or its path."""
     from imtkit.cli.progress import watched
-    from imtkit.kit import runbooks, runs
+    from imtkit.kit import runbooks, running, runs
 
     found = runbooks.find(face.settings(), runbook)
-    path, given = str(found.path), dict(pairs)
-    with face.desk() as desk, watched(face, found) as on_step:
-        done = runs.start(
-            desk, path, incident_id=incident_id, parameters=given, mode=mode, on_step=on_step
-        )
+    path, values, control = str(found.path), dict(pairs), runs.Control(timeout, deadline)
+    with face.desk() as desk, watched(face, found) as on_step, ended_by_signal(control.stop):
+        running.reap(desk)
+        done = runs.start(desk, path, parameters=values, on_step=on_step, control=control, **where)
     output = desk.settings.root / done.output_path
     face.give(
         run_document(done, desk.settings.root),

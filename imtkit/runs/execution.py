@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 1.0
 """How often a run looks whether somebody elsewhere wishes it to end."""
 
-_AUTOSAVE_SECONDS = 2
+_AUTOSAVE_SECONDS = 1.0
 """How old the output notebook may be while a cell prints."""
 
 Ending = tuple[str, str]
@@ -60,7 +60,6 @@ class Execution:
         self._stop = conditions.stop or Stop()
         self._stopping = asyncio.Event()
         self._loop = asyncio.new_event_loop()
-        keeper.autosave_cell_every = _AUTOSAVE_SECONDS
 
     def run(self) -> None:
         """Execute every code cell up to the first that does not complete."""
@@ -241,12 +240,14 @@ class Execution:
 
     async def _autosave(self, cell: NotebookNode) -> None:
         """Keep what a cell printed so far, so that it outlives even us."""
-        saved = 0
+        saved, seconds = _extent(cell), _AUTOSAVE_SECONDS
         while True:
-            await asyncio.sleep(_AUTOSAVE_SECONDS / 2)
-            if len(cell.outputs) != saved:
-                saved = len(cell.outputs)
-                self._keeper.autosave_cell()
+            await asyncio.sleep(seconds)
+            if _extent(cell) != saved:
+                saved, began = _extent(cell), self._loop.time()
+                self._keeper.save()
+                # Saving a large notebook takes at most a fifth of the time.
+                seconds = max(_AUTOSAVE_SECONDS, 4 * (self._loop.time() - began))
 
     async def _ended(self, work: asyncio.Future[Any], cell: NotebookNode) -> Ending:
         """How a cell ended that nobody stopped."""
@@ -278,6 +279,12 @@ async def _tidy(loop: asyncio.AbstractEventLoop) -> None:
     await asyncio.gather(*left, return_exceptions=True)
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()
+
+
+def _extent(cell: NotebookNode) -> tuple[int, int]:
+    """How much a cell has put out: the number of outputs, and the length of the last."""
+    last = cell.outputs[-1] if cell.outputs else {}
+    return len(cell.outputs), len(last.get("text", ""))
 
 
 def _asked_to_stop(cell: NotebookNode) -> bool:

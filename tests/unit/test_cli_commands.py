@@ -38,6 +38,7 @@ def test_the_terminal_has_the_verbs_that_were_promised() -> None:
         "imt incident": "open ack mitigate list show note decide set assign resolve close reopen "
         "review tick",
         "imt runbook": "list show new lint",
+        "imt runs": "list show cancel reap",
         "imt status": "post show build",
         "imt record": "build open verify",
         "imt store": "migrate verify rebuild heads",

@@ -1,0 +1,217 @@
+"""``imt runs``: see runs wherever they run, end them, and clear up after those that died."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from imtkit.cli.arguments import INCIDENT
+from imtkit.cli.documents import run_document
+from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
+from imtkit.model.words import moment_text, one_line, span_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from imtkit.kit import Desk
+    from imtkit.model.incident import Run, Step
+    from imtkit.runs.conditions import StepEvent
+
+_LOOK_SECONDS = 0.5
+
+follow_option = click.option(
+    "--follow", "is_followed", is_flag=True, help="Go on showing until nothing runs any more."
+)
+
+
+@click.group(cls=Noun)
+def runs() -> None:
+    """See runs wherever they run, end them, clear up after the lost."""
+
+
+@runs.command("list", examples=("imt runs list --incident INC-2026-0042",))
+@click.option("--incident", "incident_id", type=INCIDENT, default="", help="Runs of this one.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    help="Of how many incidents, newest first.",
+)
+@follow_option
+@everywhere
+@pass_face
+def list_(face: Face, incident_id: str, limit: int, is_followed: bool) -> None:
+    """List runs, newest first, with the step that each is at."""
+    from imtkit.kit import running
+
+    with face.desk() as desk:
+
+        def look() -> list[Run]:
+            running.reap(desk)
+            return running.list_(desk, incident_id=incident_id, limit=limit)
+
+        found = look()
+        if is_followed and not face.is_json:
+            found = _follow_all(face, look)
+        elif not face.is_json and found:
+            face.draw(_table(found))
+        if face.is_json:
+            face.give_json([run_document(run, desk.settings.root) for run in found])
+    if not found and not face.is_json:
+        face.say("No runs. Begin one with: imt run NAME")
+
+
+@runs.command(examples=("imt runs show 20261121T201600Z-1a2b3c --follow",))
+@click.argument("run")
+@follow_option
+@everywhere
+@pass_face
+def show(face: Face, run: str, is_followed: bool) -> None:
+    """Show a run: its state, each step, and where its notebook is."""
+    from imtkit.kit import resume, running
+
+    with face.desk() as desk:
+        running.reap(desk)
+        found = resume.find(desk, run)
+        if is_followed:
+            found = _follow(face, desk, found)
+        root = desk.settings.root
+    face.give(run_document(found, root), lambda: _page(found, str(root / found.output_path)))
+
+
+@runs.command(examples=("imt runs cancel 20261121T201600Z-1a2b3c",))
+@click.argument("run")
+@writes
+@pass_face
+def cancel(face: Face, run: str) -> None:
+    """Ask that a run end, wherever it runs; what it put out so far is kept."""
+    from imtkit.kit import running
+
+    with face.desk() as desk:
+        running.reap(desk)
+        found = running.cancel(desk, run)
+        document = run_document(found, desk.settings.root)
+    face.give(document, f"{found.id}: asked to end. See it: imt runs show {found.id} --follow")
+
+
+@runs.command(examples=("imt runs reap",))
+@everywhere
+@pass_face
+def reap(face: Face) -> None:
+    """Mark runs as lost whose runner on this host died, and end what it left behind.
+
+    'imt run' and 'imt runs list' do this too.
+    """
+    from imtkit.kit import running
+
+    with face.desk() as desk:
+        lost = running.reap(desk)
+        documents = [run_document(run, desk.settings.root) for run in lost]
+    lines = [f"{run.incident}: {run.runbook} ({run.id}) is lost." for run in lost]
+    face.give(documents, "\n".join(lines) or "Nothing was left behind.")
+
+
+def _follow_all(face: Face, look: Callable[[], list[Run]]) -> list[Run]:
+    """Show all runs, and again whenever one has changed, until none runs."""
+    from rich.live import Live
+
+    console = face.console()
+    found = look()
+    if not console.is_terminal:
+        shown: list[Run] = []
+        while found != shown:
+            face.draw(_table(found))
+            shown = found
+            while found == shown and _any_runs(found):
+                time.sleep(_LOOK_SECONDS)
+                found = look()
+        return found
+    with Live(_table(found), console=console, auto_refresh=False) as live:
+        while _any_runs(found):
+            time.sleep(_LOOK_SECONDS)
+            found = look()
+            live.update(_table(found), refresh=True)
+    return found
+
+
+def _any_runs(found: list[Run]) -> bool:
+    return any(run.status == "running" for run in found)
+
+
+def _follow(face: Face, desk: Desk, run: Run) -> Run:
+    """Show a run's steps as they go, as ``imt run`` does, until it runs no more."""
+    from imtkit.cli.progress import shown_steps
+    from imtkit.kit import resume, running
+
+    told: dict[str, str] = {}
+    with shown_steps(face, run.runbook, len(run.steps)) as on_step:
+        while True:
+            for event in _news(run, told):
+                on_step(event)
+            if run.status != "running":
+                return run
+            time.sleep(_LOOK_SECONDS)
+            running.reap(desk)
+            run = resume.find(desk, run.id)
+
+
+def _news(run: Run, told: dict[str, str]) -> Iterator[StepEvent]:
+    """What happened to a run's steps since it was told; ``told`` remembers it."""
+    from imtkit.runs.conditions import StepEvent
+
+    for index, step in enumerate(run.steps):
+        if step.status != "not-run" and told.get(step.id) != step.status:
+            told[step.id] = step.status
+            began = step.started_at or run.started_at
+            yield StepEvent(
+                step.id, index, step.title, step.status, began, step.finished_at, step.error
+            )
+
+
+def _table(found: list[Run]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    from imtkit.cli.pages import word
+
+    table = Table(box=None, padding=(0, 1), header_style="bold", pad_edge=False)
+    for name in ("Run", "Incident", "Runbook", "Status", "Steps", "At", "Began", "Took"):
+        table.add_column(name, no_wrap=name in ("Run", "Incident"), overflow="fold")
+    for run in found:
+        done = sum(step.status == "completed" for step in run.steps)
+        table.add_row(
+            Text(run.id),
+            Text(run.incident),
+            Text(one_line(run.runbook)),
+            word(run.status),
+            Text(f"{done}/{len(run.steps)}"),
+            Text(one_line(_at(run), most=40)),
+            Text(moment_text(run.started_at)),
+            Text(span_text(run.elapsed) if run.elapsed else ""),
+        )
+    return table
+
+
+def _at(run: Run) -> str:
+    """The step that a run is at, or where it ended early."""
+    steps = (s for s in run.steps if s.status not in ("completed", "not-run"))
+    step = next(steps, None)
+    return (step.title or step.id) if step else ""
+
+
+def _page(run: Run, output: str) -> str:
+    lines = [f"{run.id}: {run.runbook}, {run.status}{f': {run.error}' if run.error else ''}"]
+    lines += [f"  {run.incident}, by {run.actor}, {moment_text(run.started_at)}"]
+    lines += [f"  {_step_line(step)}" for step in run.steps]
+    return "\n".join([*(one_line(line, most=300) for line in lines), f"  {output}"])
+
+
+def _step_line(step: Step) -> str:
+    took = ""
+    if step.started_at and step.finished_at:
+        took = f", {span_text(step.finished_at - step.started_at)}"
+    return f"{step.title or step.id}: {step.status}{took}{f': {step.error}' if step.error else ''}"
