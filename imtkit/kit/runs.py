@@ -247,6 +247,7 @@ def step_draft(desk: Desk, run_id: str, event: StepEvent) -> Draft:
         "started_at": utc_text(event.started_at),
         "finished_at": utc_text(event.finished_at),
         **({"error": event.error} if event.error else {}),
+        **({"whole_output": dict(event.whole_output)} if event.whole_output else {}),
     }
     return replace(desk.draft("step.finished", data), occurred_at=event.finished_at)
 

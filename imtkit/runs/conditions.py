@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from imtkit.runs.stop import Stop
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StepEvent:
-    """A step that begins (``status`` 'running') or has ended."""
+    """A step that begins (``status`` 'running') or has ended.
+
+    ``whole_output`` says where the whole of an output is that was too big for the notebook:
+    file (beside the notebook), sha256, size and dropped (bytes).
+    """
 
     id: str
     index: int
@@ -23,6 +27,7 @@ class StepEvent:
     started_at: datetime
     finished_at: datetime | None = None
     error: str = ""
+    whole_output: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Journal(Protocol):

@@ -126,6 +126,7 @@ class Execution:
         client = Client(
             self._keeper.nb,
             scrubber=self._scrubber,
+            beside=Path(self._keeper.output_path) if self._keeper.output_path else None,
             km=manager,
             timeout=None,
             startup_timeout=self._start_timeout,
@@ -216,6 +217,7 @@ class Execution:
         ended = StepEvent(
             begun.id, index, begun.title, status, begun.started_at, datetime.now(UTC), error
         )
+        ended = replace(ended, whole_output=client.whole_output())
         self._keeper.step_finished(cell, ended)
         if self._keeper.fault:
             ended = replace(ended, error="; ".join(filter(None, (error, self._keeper.fault))))
@@ -226,7 +228,7 @@ class Execution:
     async def _execute(self, client: Client, cell: NotebookNode, index: int) -> Ending:
         limit = seconds_allowed(cell) or self._step_seconds
         work = asyncio.ensure_future(client.async_execute_cell(cell, index))
-        saving = asyncio.ensure_future(self._autosave(cell))
+        saving = asyncio.ensure_future(self._autosave(client))
         try:
             if await self._is_done(work, limit):
                 return await self._ended(work, cell)
@@ -238,13 +240,13 @@ class Execution:
         finally:
             saving.cancel()
 
-    async def _autosave(self, cell: NotebookNode) -> None:
+    async def _autosave(self, client: Client) -> None:
         """Keep what a cell printed so far, so that it outlives even us."""
-        saved, seconds = _extent(cell), _AUTOSAVE_SECONDS
+        saved, seconds = client.arrived, _AUTOSAVE_SECONDS
         while True:
             await asyncio.sleep(seconds)
-            if _extent(cell) != saved:
-                saved, began = _extent(cell), self._loop.time()
+            if client.arrived != saved:
+                saved, began = client.arrived, self._loop.time()
                 self._keeper.save()
                 # Saving a large notebook takes at most a fifth of the time.
                 seconds = max(_AUTOSAVE_SECONDS, 4 * (self._loop.time() - began))
@@ -279,12 +281,6 @@ async def _tidy(loop: asyncio.AbstractEventLoop) -> None:
     await asyncio.gather(*left, return_exceptions=True)
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()
-
-
-def _extent(cell: NotebookNode) -> tuple[int, int]:
-    """How much a cell has put out: the number of outputs, and the length of the last."""
-    last = cell.outputs[-1] if cell.outputs else {}
-    return len(cell.outputs), len(last.get("text", ""))
 
 
 def _asked_to_stop(cell: NotebookNode) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbclient import NotebookClient
@@ -11,6 +13,7 @@ from nbformat.v4 import new_output
 
 from imtkit.errors import KernelError
 from imtkit.model.scrubber import Scrubber
+from imtkit.runs.volume import LINES, Budget, Transcript, Volume, shortened
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -19,12 +22,27 @@ _PICTURES = ("image/", "audio/", "video/", "application/pdf")
 
 
 class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types we follow
-    """nbclient's client; what it writes into cells and raises holds no secret."""
+    """nbclient's client; what it writes into cells and raises holds no secret and has an end.
 
-    def __init__(self, nb: NotebookNode, *, scrubber: Scrubber, **options: Any) -> None:
+    ``beside`` is the output notebook, beside which the whole of big outputs goes. ``arrived``
+    counts the kernel's messages.
+    """
+
+    def __init__(
+        self, nb: NotebookNode, *, scrubber: Scrubber, beside: Path | None, **options: Any
+    ) -> None:
         super().__init__(nb, **options)
+        self.arrived = 0
+        self.clear_before_next_output = False
         self._scrubber = scrubber
+        self._beside = beside
+        self._budget = Budget()
         self._rests: dict[str, str] = {}
+        self._volume = Volume(LINES, Transcript(None, self._budget))
+
+    def whole_output(self) -> Mapping[str, Any]:
+        """Where the whole of the newest cell's big output is, for the log; else empty."""
+        return self._volume.transcript.told()
 
     async def async_execute_cell(
         self, cell: NotebookNode, cell_index: int, *args: Any, **options: Any
@@ -32,19 +50,42 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
         """Execute a cell; CellExecutionError and what the cell keeps are scrubbed."""
         clean = self._scrubber.text
         self._rests = {}
+        self._volume = self._volume_for(cell, cell_index)
         try:
             return await super().async_execute_cell(cell, cell_index, *args, **options)
         except CellExecutionError as error:
             said = (error.traceback, error.ename, error.evalue)
-            raise CellExecutionError(*map(clean, said)) from None
+            raise CellExecutionError(*(shortened(clean(one)) for one in said)) from None
         finally:
-            for name, rest in self._rests.items():
-                _add(cell, name, clean(rest))
+            self._settle(cell)
+
+    def _volume_for(self, cell: NotebookNode, index: int) -> Volume:
+        id_ = str(cell.get("id", ""))
+        name = id_ if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", id_) else f"cell-{index}"
+        path = self._beside and self._beside.with_name(f"{self._beside.stem}.{name}.txt")
+        wanted = (cell.metadata, self.nb.metadata, {"imtkit": {"output_lines": LINES}})
+        given = (one.get("imtkit", {}).get("output_lines") for one in wanted)
+        lines = next(one for one in given if type(one) is int and one > 0)
+        return Volume(lines, Transcript(path, self._budget))
+
+    def _settle(self, cell: NotebookNode) -> None:
+        """Write what was held back, and say where the whole of a cut stream is."""
+        for name, rest in self._rests.items():
+            if rest:
+                text = self._scrubber.text(rest)
+                self._volume.said(name, text)
+                _stream(cell.outputs, name).text += text
+        cut, words = self._volume.ended()
+        for name, text in cut.items():
+            _stream(cell.outputs, name).text = text
+        if words:
+            _stream(cell.outputs, "stderr").text += words
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
     ) -> NotebookNode | None:
         """Take a kernel's message in, without secrets, also those cut over several messages."""
+        self.arrived += 1
         content = msg["content"]
         match msg["msg_type"]:
             case "stream":
@@ -54,8 +95,37 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
             case "execute_result" | "display_data" | "update_display_data":
                 content = {**content, "data": self._bundle(content["data"])}
             case "error":
-                content = self._scrubber.table(content)
+                content = _shortened(self._scrubber.table(content))
         return super().process_message({**msg, "content": content}, cell, cell_index)
+
+    def output(
+        self,
+        outs: list[NotebookNode],
+        msg: dict[str, Any],
+        display_id: str | None,
+        cell_index: int,
+    ) -> NotebookNode | None:
+        """Put an output into the cell, as far as there is room."""
+        kind, content = msg["msg_type"], msg["content"]
+        is_elsewhere = bool(self.output_hook_stack[msg["parent_header"].get("msg_id")])
+        if not is_elsewhere and self.clear_before_next_output:
+            self.clear_before_next_output = False
+            outs[:] = []
+            self.clear_display_id_mapping(cell_index)
+            self._volume.cleared()
+        if kind == "stream" and not is_elsewhere:
+            node = _stream(outs, content["name"])
+            node.text = self._volume.said(content["name"], content["text"])
+            return node
+        if kind != "error" and not self._volume.has_room(content):
+            return None
+        return super().output(outs, msg, display_id, cell_index)
+
+    def clear_output(self, outs: list[NotebookNode], msg: dict[str, Any], cell_index: int) -> None:
+        """Take away what a cell has shown so far."""
+        super().clear_output(outs, msg, cell_index)
+        if not outs:
+            self._volume.cleared()
 
     async def run_silently(self, code: str) -> None:
         """Run code that no cell, history or output knows of; KernelError when it fails."""
@@ -87,12 +157,16 @@ def _is_picture(mime: str) -> bool:
     return mime.startswith(_PICTURES) and "svg" not in mime
 
 
-def _add(cell: NotebookNode, name: str, text: str) -> None:
-    """Add to the end of one of a cell's streams."""
-    if not text:
-        return
-    same = [one for one in cell.outputs if one.output_type == "stream" and one.name == name]
-    if same:
-        same[-1].text += text
-    else:
-        cell.outputs.append(new_output("stream", name=name, text=text))
+def _shortened(content: Mapping[str, Any]) -> dict[str, Any]:
+    lines = [shortened(str(line)) for line in content.get("traceback", [])]
+    return {**content, "evalue": shortened(str(content.get("evalue", ""))), "traceback": lines}
+
+
+def _stream(outs: list[NotebookNode], name: str) -> NotebookNode:
+    """A cell's stream of this name, which is made where there is none."""
+    same = (one for one in outs if one.output_type == "stream" and one.name == name)
+    found = next(same, None)
+    if found is None:
+        found = new_output("stream", name=name, text="")
+        outs.append(found)
+    return found
