@@ -23,6 +23,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from imtkit.config import load_settings
 from imtkit.lab.serve import lab_command
 from imtkit.model.checklist import MIME_TYPE
+from imtkit.model.gates import MIME_TYPE as GATE_MIME_TYPE
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "a-token-for-tests"
@@ -174,4 +175,13 @@ def stored_checklist(incident_id: str, name: str) -> dict[str, Any]:
         "text/plain": f"{name} (0 of 3 done)",
         "text/html": f"<p>{name}, as it was when displayed</p>",
         MIME_TYPE: {"incident": incident_id, "list": name},
+    }
+
+
+def stored_gate(incident_id: str, gate: str) -> dict[str, Any]:
+    """What a notebook keeps of a gate that was displayed while it waited."""
+    return {
+        "text/plain": f"{gate} – waiting",
+        "text/html": f"<p>{gate}, as it was when displayed</p>",
+        GATE_MIME_TYPE: {"incident": incident_id, "gate": gate},
     }

@@ -111,7 +111,9 @@ def answer(
         now = desk.clock.now()
         found = gate_of(incident, gate)
         chosen = _chosen(found, answer_)
-        _check_entitled(incident, found, actor)
+        refused = refusal(incident, found, actor)
+        if refused is not None:
+            raise refused
         if not found.is_waiting:
             return _settled(found, chosen, actor)
         if found.is_due(now):
@@ -148,6 +150,23 @@ def may_answer(incident: Incident, gate: Gate, actor: str) -> bool:
     roles = {**incident.roles, "owner": incident.owner}
     holders = [person for role, person in roles.items() if any(_same(role, w) for w in gate.who)]
     return not gate.who or any(_same(actor, person) for person in (*gate.who, *holders))
+
+
+def refusal(incident: Incident, gate: Gate, actor: str) -> AuthorityError | None:
+    """Why this actor may not answer; None for whoever may."""
+    if may_answer(incident, gate, actor):
+        return None
+    if is_automation(actor):
+        return AuthorityError(f"{actor} may not answer '{gate.question}': a person decides that.")
+    if _same(actor, gate.but_not):
+        return AuthorityError(
+            f"{actor} asked for this change and may not approve it: {gate.question}",
+            hint="Somebody else approves it.",
+        )
+    return AuthorityError(
+        f"{actor} may not answer '{gate.question}'; {' or '.join(gate.who)} may.",
+        hint=f"Roles are given with: imt incident assign {incident.id} ROLE PERSON",
+    )
 
 
 def expired(gate: Gate) -> DeniedError:
@@ -217,22 +236,6 @@ def _chosen(gate: Gate, answer_: str) -> str:
     raise InputError(
         f"'{answer_}' is no answer to '{gate.question}'.",
         hint=f"Answer with one of: {', '.join(gate.answers)}.",
-    )
-
-
-def _check_entitled(incident: Incident, gate: Gate, actor: str) -> None:
-    if may_answer(incident, gate, actor):
-        return
-    if is_automation(actor):
-        raise AuthorityError(f"{actor} may not answer '{gate.question}': a person decides that.")
-    if _same(actor, gate.but_not):
-        raise AuthorityError(
-            f"{actor} asked for this change and may not approve it: {gate.question}",
-            hint="Somebody else approves it.",
-        )
-    raise AuthorityError(
-        f"{actor} may not answer '{gate.question}'; {' or '.join(gate.who)} may.",
-        hint=f"Roles are given with: imt incident assign {incident.id} ROLE PERSON",
     )
 
 

@@ -213,6 +213,30 @@ class ChecklistHandler(ImtHandler):
 _CLICK = ("item", "checked", "nonce", "not_after")
 
 
+class GateHandler(ImtHandler):
+    """One gate, or a change to be approved: what the log says, and an answer."""
+
+    @guarded
+    async def get(self, incident_id: str, gate: str) -> None:
+        """The gate as the log has it (``kit.live``); one whose time is over has expired."""
+        self.finish(await self.work(lambda desk: live.live_gate(desk, incident_id, gate)))
+
+    @guarded
+    async def post(self, incident_id: str, gate: str) -> None:
+        """Record ``{"answer", "reason", "not_after"}``; the gate as it is then."""
+        given = zip(_ANSWER, self.body(*_ANSWER), strict=True)
+        said = {word: value for word, value in given if value is not None}
+
+        def record(desk: Desk) -> dict[str, Any]:
+            live.give_answer(desk, incident_id, gate, said)
+            return live.live_gate(desk, incident_id, gate)
+
+        self.finish(await self.work(record))
+
+
+_ANSWER = ("answer", "reason", "not_after")
+
+
 class RunbooksHandler(ImtHandler):
     """The runbooks of the workspace."""
 
@@ -261,6 +285,7 @@ def add_handlers(server_app: ServerApp) -> None:
         ("/incidents", IncidentsHandler),
         (f"/incidents/({_ID})", IncidentHandler),
         (f"/incidents/({_ID})/checklists/({_ID})", ChecklistHandler),
+        (f"/incidents/({_ID})/gates/({_ID})", GateHandler),
         ("/runbooks", RunbooksHandler),
         ("/copies", CopiesHandler),
     ]

@@ -86,9 +86,18 @@ export class Api {
     const nonce = newNonce();
     return this.call(`incidents/${place}`, { item, checked, nonce, not_after: notAfter });
   }
+
+  gate({ incident, gate }) {
+    return this.call(`incidents/${encodeURIComponent(incident)}/gates/${encodeURIComponent(gate)}`);
+  }
+
+  answer({ incident, gate }, answer, reason, notAfter) {
+    const place = `${encodeURIComponent(incident)}/gates/${encodeURIComponent(gate)}`;
+    return this.call(`incidents/${place}`, { answer, reason, not_after: notAfter });
+  }
 }
 
-/* One checklist of the log, for all the places where it is drawn: they show the same, ask the
+/* One checklist (or gate) of the log, for all the places where it is drawn: they show the same, ask the
    server once, and see one another's ticks at once. `askName` is called when nobody is known. */
 export class Feed {
   constructor(api, place, askName) {
@@ -102,10 +111,18 @@ export class Feed {
     this.turn = 0;
   }
 
+  name() {
+    return this.place.list;
+  }
+
+  read() {
+    return this.api.checklist(this.place.incident, this.place.list);
+  }
+
   add(view) {
     this.views.add(view);
     if (this.list) view.show(this.list);
-    else view.loading(this.place.list, this.place.incident);
+    else view.loading(this.name(), this.place.incident);
     this.refresh();
   }
 
@@ -127,7 +144,7 @@ export class Feed {
     let pause = POLL_MS;
     try {
       if (this.isSeen() || !this.list) {
-        const list = await this.api.checklist(this.place.incident, this.place.list);
+        const list = await this.read();
         if (turn === this.turn) this.take(list);
       }
     } catch (error) {
@@ -166,12 +183,55 @@ export class Feed {
     if (!(error instanceof Unreachable)) throw error;
     let list;
     try {
-      list = await this.api.checklist(this.place.incident, this.place.list);
+      list = await this.read();
     } catch {
       throw error;
     }
     const found = list.items.find((one) => one.id === item);
     if (!found || Boolean(found.by) !== checked) throw error;
     return list;
+  }
+}
+
+/* One gate of the log, or a change to be approved. */
+export class GateFeed extends Feed {
+  name() {
+    return this.place.gate;
+  }
+
+  read() {
+    return this.api.gate(this.place);
+  }
+
+  /* Records, or throws. Whatever came of it, the log is asked and shown: somebody else may have
+     answered first, and a lost answer may have been recorded. */
+  async answer(answer, reason) {
+    if (!this.list.person) await this.askName();
+    const notAfter = this.clock.deadline();
+    this.turn += 1;
+    try {
+      const gate = await this.api.answer(this.place, answer, reason, notAfter);
+      this.turn += 1;
+      this.take(gate);
+      return gate;
+    } catch (error) {
+      return await this.asAnswered(answer, error);
+    } finally {
+      this.refresh();
+    }
+  }
+
+  async asAnswered(answer, error) {
+    let gate;
+    try {
+      gate = await this.read();
+    } catch {
+      throw error;
+    }
+    this.take(gate);
+    if (error instanceof Unreachable && gate.answer === answer && gate.by === gate.person) {
+      return gate;
+    }
+    throw error;
   }
 }

@@ -47,7 +47,7 @@ export function recorderClock() {
   };
 }
 
-function element(tag, attributes = {}, ...children) {
+export function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children);
@@ -55,18 +55,18 @@ function element(tag, attributes = {}, ...children) {
 }
 
 /* Writes only what differs, so that a screen reader is not told the same thing twice. */
-function say(node, text) {
+export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-function clockTime(iso) {
+export function clockTime(iso) {
   const at = new Date(iso);
   const today = at.toDateString() === new Date().toDateString();
   const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   return today ? time : `${at.toLocaleDateString()} ${time}`;
 }
 
-function utcTime(iso) {
+export function utcTime(iso) {
   return `${new Date(iso).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
 

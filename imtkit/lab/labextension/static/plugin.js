@@ -1,11 +1,13 @@
-/* The plugin: draws checklists, puts runbooks into the launcher and the palette, and says in
+/* The plugin: draws checklists and gates, puts runbooks into the launcher and the palette, and says in
    the status bar which incident a notebook belongs to. */
 
-import { Api, Feed } from "./api.js";
+import { Api, Feed, GateFeed } from "./api.js";
 import { Refused, drawChecklist } from "./checklist.js";
 import { makeDialogs } from "./dialogs.js";
+import { drawGate } from "./gate.js";
 
 const MIME_TYPE = "application/vnd.imtkit.checklist+json";
+const GATE_MIME_TYPE = "application/vnd.imtkit.gate+json";
 const STATUS_POLL_MS = 15000;
 const RUNBOOKS_POLL_MS = 60000;
 const RETRY_MS = 5000;
@@ -38,7 +40,25 @@ export async function makePlugin(shared) {
     activate(app, registry, launcher, palette, statusBar, tracker) {
       const api = new Api(lab.services);
       const dialogs = makeDialogs(lab);
-      addRenderer(lab, registry, makeFeeds(api, dialogs));
+      const feeds = makeFeeds(api, dialogs);
+      addRenderer(lab, registry, {
+        mimeType: MIME_TYPE,
+        feedOf: ({ incident, list }) => feeds(Feed, { incident, list: String(list) }),
+        draw: (node, feed) =>
+          drawChecklist(node, {
+            mark: (item, checked) => feed.mark(item, checked),
+            retry: () => feed.refresh(),
+          }),
+      });
+      addRenderer(lab, registry, {
+        mimeType: GATE_MIME_TYPE,
+        feedOf: ({ incident, gate }) => feeds(GateFeed, { incident, gate: String(gate) }),
+        draw: (node, feed) =>
+          drawGate(node, {
+            answer: (answer, reason) => feed.answer(answer, reason),
+            retry: () => feed.refresh(),
+          }),
+      });
       if (statusBar && tracker) addStatus(lab, api, statusBar, tracker);
       addIncidentCommand(lab, { app, api, dialogs, launcher, palette });
       addRunbooks(lab, { app, api, dialogs, launcher, palette });
@@ -55,26 +75,23 @@ function makeFeeds(api, dialogs) {
     }
     await api.sayName(name);
   };
-  return ({ incident, list }) => {
-    const key = `${incident}/${list}`;
-    if (!feeds.has(key)) feeds.set(key, new Feed(api, { incident, list }, askName));
+  return (Kind, given) => {
+    const place = { ...given, incident: String(given.incident) };
+    const key = JSON.stringify(place);
+    if (!feeds.has(key)) feeds.set(key, new Kind(api, place, askName));
     return feeds.get(key);
   };
 }
 
-function addRenderer(lab, registry, feedOf) {
-  class LiveChecklist extends lab.widgets.Widget {
+function addRenderer(lab, registry, { mimeType, feedOf, draw }) {
+  class Live extends lab.widgets.Widget {
     async renderModel(model) {
-      const place = model.data[MIME_TYPE];
+      const place = model.data[mimeType];
       if (this.place && JSON.stringify(place) === JSON.stringify(this.place)) return;
       this.leave();
       this.place = place;
-      const { incident, list } = place;
-      this.feed = feedOf({ incident: String(incident), list: String(list) });
-      const view = drawChecklist(this.node, {
-        mark: (item, checked) => this.feed.mark(item, checked),
-        retry: () => this.feed.refresh(),
-      });
+      this.feed = feedOf(place);
+      const view = draw(this.node, this.feed);
       this.view = { ...view, isSeen: () => this.node.getClientRects().length > 0 };
       this.feed.add(this.view);
     }
@@ -93,7 +110,7 @@ function addRenderer(lab, registry, feedOf) {
   }
   // Below 0 is better: it goes before the widget view, which needs a living kernel and trust.
   registry.addFactory(
-    { safe: true, mimeTypes: [MIME_TYPE], createRenderer: () => new LiveChecklist() },
+    { safe: true, mimeTypes: [mimeType], createRenderer: () => new Live() },
     -10,
   );
 }
