@@ -165,8 +165,9 @@ def carry_out(
         how = ("failed", str(fault))
         raise
     finally:
-        if attempt.output.stat().st_size == 0:
-            attempt.output.unlink()  # nothing ran: an empty file is no notebook
+        with suppress(OSError):  # the end is logged even when the folder is gone
+            if attempt.output.stat().st_size == 0:
+                attempt.output.unlink()  # nothing ran: an empty file is no notebook
         _finish(desk, attempt, how)
         leases.drop(lease_folder(desk), attempt.run_id)
     return the_run(incidents.get(desk, attempt.incident_id), attempt.run_id)

@@ -18,7 +18,7 @@ import pytest
 from notebook_files import code, write_notebook
 from terminal import IMT, caller
 
-from imtkit.errors import StateError, StepError
+from imtkit.errors import RunError, StateError, StepError
 from imtkit.kit import Desk, open_desk, running, runs
 from imtkit.model.incident import Run
 from imtkit.runs.stop import Stop
@@ -255,3 +255,38 @@ def test_follow_shows_a_run_elsewhere_until_it_ends(desk: Desk, workspace: Path,
     assert "Nap: completed" in shown.err
     assert "Last: completed" in shown.err
     assert "completed" in shown.out
+
+
+LOSING = """
+import os, pathlib
+folder = pathlib.Path("outputs") / os.environ["IMT_INCIDENT"]
+folder.rename("aside")
+folder.write_text("no folder")
+"""
+FINDING = """
+folder.unlink()
+pathlib.Path("aside").rename(folder)
+"""
+
+
+@pytest.mark.parametrize("is_mended", [True, False])
+def test_a_run_goes_on_while_its_notebook_cannot_be_saved(
+    desk: Desk, workspace: Path, is_mended: bool
+):
+    """The fault is in the log with the step; a run whose notebook is lost at the end has failed."""
+    cells_ = [code("lose", LOSING), code("work", "print('worked')")]
+    cells_ += [code("find", FINDING)] if is_mended else []
+    write_notebook(workspace / "runbooks" / "disk.ipynb", cells_)
+    if not is_mended:
+        with pytest.raises(RunError, match="could not be saved"):
+            runs.start(desk, "disk")
+        (workspace / "outputs" / desk.store.incidents()[0].id).unlink()
+        (workspace / "aside").rename(workspace / "outputs" / desk.store.incidents()[0].id)
+    else:
+        runs.start(desk, "disk")
+    run = only_run(desk)
+    assert set(statuses(run).values()) == {"completed"}
+    assert "could not be saved" in {step.id: step.error for step in run.steps}["work"]
+    assert run.status == ("completed" if is_mended else "failed")
+    if is_mended:
+        assert text(cells(desk, run)["work"]) == "worked\n"
