@@ -27,8 +27,7 @@ def keep(
         raise InputError("Evidence needs a title.")
     incident = desk.store.incident(incident_id.strip().upper())
     title = desk.scrubber.text(title)
-    if not media_type.startswith("image/") or "svg" in media_type:
-        content = _scrubbed(desk, content)
+    content = _scrubbed(desk, content)
     sha256 = hashlib.sha256(content).hexdigest()
     known = _found(incident, title, sha256)
     if known is not None:

@@ -18,8 +18,6 @@ from imtkit.runs.volume import LINES, Budget, Transcript, Volume, shortened
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-_PICTURES = ("image/", "audio/", "video/", "application/pdf")
-
 
 class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types we follow
     """nbclient's client; what it writes into cells and raises holds no secret and has an end.
@@ -92,10 +90,10 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
                 content = self._next(content)
                 if not content["text"]:
                     return None
-            case "execute_result" | "display_data" | "update_display_data":
-                content = {**content, "data": self._bundle(content["data"])}
             case "error":
                 content = _shortened(self._scrubber.table(content))
+            case _:
+                content = self._scrubber.table(content)
         return super().process_message({**msg, "content": content}, cell, cell_index)
 
     def output(
@@ -145,16 +143,6 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
         name = content["name"]
         text, self._rests[name] = self._scrubber.begun(self._rests.get(name, "") + content["text"])
         return {**content, "text": text}
-
-    def _bundle(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            mime: one if _is_picture(mime) else self._scrubber.data(one)
-            for mime, one in data.items()
-        }
-
-
-def _is_picture(mime: str) -> bool:
-    return mime.startswith(_PICTURES) and "svg" not in mime
 
 
 def _shortened(content: Mapping[str, Any]) -> dict[str, Any]:

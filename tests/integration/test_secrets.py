@@ -14,7 +14,7 @@ import pytest
 from notebook_files import code, write_notebook
 
 from imtkit.errors import KernelError, ParameterError
-from imtkit.kit import Desk, alerts, open_desk, records, runbooks, runs
+from imtkit.kit import Desk, alerts, open_desk, records, resume, runbooks, runs
 from imtkit.model.incident import Alert
 from imtkit.model.scrubber import Scrubber
 
@@ -32,6 +32,7 @@ LEAKY = [
         "from IPython.display import HTML, display\n"
         "display(HTML(f'<b>{token}</b>'))\n"
         "display({'application/json': {token: token}}, raw=True)\n"
+        "display({'text/plain': 'x', 'image/png': token}, raw=True, metadata={token: token})\n"
         "shown = display(display_id=True); shown.update(token)",
     ),
     code(
@@ -144,6 +145,27 @@ def test_a_parameter_of_another_type_takes_no_secret(
     write_notebook(workspace / "runbooks" / "counting.ipynb", cells)
     with pytest.raises(ParameterError, match="a whole number"):
         runs.start(desk, "counting", parameters={"count": "secret://env/PD_TOKEN"})
+
+
+def test_a_run_that_goes_on_has_its_secrets_again(
+    desk: Desk, workspace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A new kernel takes them anew, and what it writes is scrubbed as before."""
+    monkeypatch.setenv("PD_TOKEN", CANARY)
+    cells = [
+        PARAMETERS,
+        code("once", "print('first', token)"),
+        code("check", "assert (__import__('pathlib').Path('ready')).exists(), token"),
+        code("use", "print('then', len(token), token)"),
+    ]
+    write_notebook(workspace / "runbooks" / "twice.ipynb", cells)
+    run = runs.start(desk, "twice", parameters={"token": "secret://env/PD_TOKEN"})
+    assert (run.status, run.error) == ("failed", "AssertionError: [secret token]")
+    (workspace / "ready").touch()
+    again = resume.resume(desk, run.id)
+    assert again.status == "completed"
+    assert f"then {len(CANARY)} [secret token]" in (workspace / run.output_path).read_text()
+    assert traces(workspace) == {}
 
 
 def test_an_alert_names_no_secret(desk: Desk, workspace: Path):
