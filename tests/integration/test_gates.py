@@ -10,7 +10,7 @@ import pytest
 from notebook_files import code, write_notebook
 from terminal import Imt, caller
 
-from imtkit.kit import Desk, gates, incidents, open_desk, runs
+from imtkit.kit import Desk, gates, incidents, open_desk, resume, runs
 from imtkit.kit.gates import Question
 from imtkit.model.gates import MIME_TYPE
 from imtkit.model.opening import Opening
@@ -77,22 +77,27 @@ def test_who_may_not_and_what_is_not_there(imt: Imt, gate: tuple[str, str]) -> N
     assert len(imt("gate", "list", "--json").json) == 1
 
 
-def test_a_run_stops_at_its_gate(log: Desk, workspace: Path) -> None:
-    """The gate names its run and step, and stands in the notebook; nothing after it runs."""
+def test_a_run_parks_at_its_gate_and_goes_on(log: Desk, workspace: Path) -> None:
+    """The gate names its run and step, and stands in the notebook; answered, the run goes on."""
     cells = [
-        code("join", "import imtkit as imt\ninc = imt.join()"),
+        code("join", "import imtkit as imt\ninc = imt.join()", "setup"),
         code("ask", "answer = inc.gate('Fail over?', within='30m')"),
-        code("act", "print('acted')"),
+        code("act", "print('acted on', answer)"),
     ]
     write_notebook(workspace / "runbooks" / "gated.ipynb", cells)
     run = runs.start(log, "gated")
-    statuses = {step.id: step.status for step in run.steps}
-    assert statuses["join"] == "completed"
-    assert statuses["ask"] != "completed"
-    assert statuses["act"] == "not-run"
+    assert run.status == "waiting"
+    assert [step.status for step in run.steps] == ["completed", "waiting", "not-run"]
     (asked,) = incidents.get(log, run.incident).gates
     assert (asked.run, asked.step) == (run.id, "ask")
     assert asked.id == f"{run.id.lower()}-fail-over"
     (shown, error) = nbformat.read(workspace / run.output_path, 4).cells[1].outputs
     assert shown.data[MIME_TYPE] == {"incident": run.incident, "gate": asked.id}
     assert error.ename == "WaitingError"
+    gates.answer(log, run.incident, asked.id, "no")
+    again = resume.resume(log, run.id)
+    assert (again.id, again.status) == (run.id, "completed")
+    assert len(incidents.get(log, run.incident).gates) == 1
+    ask, act = nbformat.read(workspace / again.output_path, 4).cells[1:]
+    assert "answered: no" in ask.outputs[0].data["text/plain"]
+    assert act.outputs[0].text == "acted on no\n"
