@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.pool import StaticPool
 
-from imtkit.errors import InputError, StoreBusyError, StoreError
+from imtkit.errors import ChainError, InputError, StoreBusyError, StoreError
 
 _WRITE_LOCK = 0x696D74
 """PostgreSQL advisory lock that makes one writer of many; any constant no one else uses."""
@@ -218,6 +218,13 @@ _WORDED: tuple[tuple[tuple[str, ...], type[StoreError], str, str, bool], ...] = 
         "The disk that holds the log {name} is full or failing: {text}.",
         "Free some space and try again. What was stored before is whole.",
         True,
+    ),
+    (
+        ("could not decode",),
+        ChainError,
+        "The log {name} holds text that was damaged: {text}.",
+        "See what is damaged with: imt store verify",
+        False,
     ),
     (
         ("unable to open",),

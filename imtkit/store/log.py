@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from imtkit.contracts import Clock, Decide, Fault, Head, Query
-from imtkit.errors import NotFoundError, StoreError, StoreVersionError
+from imtkit.errors import ChainError, InputError, NotFoundError, StoreError, StoreVersionError
 from imtkit.model.entries import CATALOGUE, WORKSPACE, Draft, Entry, utc_from_text, utc_text
 from imtkit.model.fold import fold
 from imtkit.model.incident import Incident, Summary
@@ -265,21 +264,32 @@ def _shows_in_lists(row: Mapping[str, Any]) -> bool:
 
 
 def _entry(row: Mapping[Any, Any]) -> Entry:
-    def moment(name: str) -> datetime:
-        return utc_from_text(row[name])
+    """The entry in a row; ChainError when somebody damaged the row so that it holds none."""
+    try:
+        return _entry_as_stored(row)
+    except (ValueError, TypeError, AttributeError, RecursionError, InputError) as error:
+        raise ChainError(
+            f"Entry {row['n']} of {row['incident']} is damaged and cannot be read: {error}",
+            hint="See all that is damaged with: imt store verify",
+        ) from error
 
+
+def _entry_as_stored(row: Mapping[Any, Any]) -> Entry:
+    data = json.loads(row["data"])
+    if not isinstance(data, dict):
+        raise TypeError("its data is not a table.")
     return Entry(
         seq=row["seq"],
         incident=row["incident"],
         n=row["n"],
         type=row["type"],
-        occurred_at=moment("occurred_at"),
+        occurred_at=utc_from_text(row["occurred_at"]),
         zone=row["zone"],
-        recorded_at=moment("recorded_at"),
+        recorded_at=utc_from_text(row["recorded_at"]),
         actor=row["actor"],
         source=row["source"],
         visibility=row["visibility"],
-        data=json.loads(row["data"]),
+        data=data,
         key=row["key"],
         prev=row["prev"],
         hash=row["hash"],

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from servers import start_postgres
+from terminal import caller
 
-from imtkit.errors import StoreBusyError, StoreError
+from imtkit.errors import ChainError, StoreBusyError, StoreError
 from imtkit.kit import Desk, evidence
 from imtkit.model.entries import Draft
 from imtkit.store import open_store
@@ -124,6 +125,68 @@ def test_a_postgresql_that_was_restarted_is_found_again() -> None:
         with pytest.raises(StoreError, match="cannot be reached") as caught:
             store.append(incident, note("gone"))
         assert caught.value.retryable
+
+
+# Damaged rows
+
+
+def damage(path: Path, change: str, *values: object) -> None:
+    """Write over rows as the database's owner can, once its triggers are gone."""
+    with closing(sqlite3.connect(path)) as connection:
+        named = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        for (name,) in connection.execute(named).fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(change, values)
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("data", "{bad"),
+        ("data", "[1]"),
+        ("data", b"\xff\xfe"),
+        ("data", "[" * 100_000),
+        ("occurred_at", "yesterday"),
+        ("occurred_at", "2026-11-21T20:16:00"),
+        ("recorded_at", 7),
+    ],
+)
+@pytest.mark.parametrize(
+    "words", [("incident", "show", "{}"), ("store", "rebuild"), ("record", "build", "{}")]
+)
+def test_a_damaged_entry_is_named(
+    workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    column: str,
+    value: object,
+    words: tuple[str, ...],
+) -> None:
+    """Whoever reads or rebuilds is told which entry cannot be read, and what to do: code 7."""
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("IMT_USER", "Ann Example")
+    path = workspace / "outputs" / "imt.db"
+    with closing(open_store(f"sqlite:///{path}")) as store:
+        incident = store.open_incident(opening()).incident
+        store.append(incident, note("x"))
+    damage(path, f"UPDATE entries SET {column} = ? WHERE n = 2", value)
+    done = caller(capsys)(*(word.format(incident) for word in words))
+    assert done.code == 7
+    assert f"Entry 2 of {incident} is damaged" in done.err
+    assert "imt store verify" in done.err
+    assert caller(capsys)("store", "verify").code == 7
+
+
+def test_text_that_is_no_utf8_is_damage(tmp_path: Path) -> None:
+    """What the database itself cannot decode is told as damage, not as a fault of imtkit."""
+    path = tmp_path / "imt.db"
+    with closing(open_store(f"sqlite:///{path}")) as store:
+        incident = store.open_incident(opening()).incident
+        damage(path, "UPDATE entries SET actor = CAST(? AS TEXT)", b"\xff")
+        with pytest.raises(ChainError, match="damaged") as caught:
+            store.incident(incident)
+        assert "imt store verify" in caught.value.hint
 
 
 # Read-only
