@@ -19,7 +19,8 @@ from imtkit.model.entries import Entry, utc_text
 from imtkit.model.incident import Incident, Run
 from imtkit.record.index import Contents, RunPage, index_html
 from imtkit.record.manifest import INDEX, LOG, MANIFEST, manifest_text, read_manifest, sha256_of
-from imtkit.record.page import Pages
+from imtkit.record.notebook import read_notebook
+from imtkit.record.page import Pages, stale_text
 from imtkit.record.shown import Shown, look_at
 from imtkit.record.swap import one_builder, put_in_place, restore
 
@@ -128,18 +129,20 @@ class _Build:
         taken = {INDEX}
         for path, runs in by_path.items():
             name = _page_name(path, taken)
-            problem = self._page(path, runs, name)
-            href = "" if problem else quote(name)
-            made.update({run.id: RunPage(run, href, problem) for run in runs})
+            href, problem = self._page(path, runs, name)
+            shared = "" if href else problem
+            made.update({run.id: RunPage(run, href, shared) for run in runs})
+            made[runs[-1].id] = RunPage(runs[-1], href, problem)
         return [made.get(run.id, _without_notebook(run)) for run in self.incident.runs]
 
-    def _page(self, path: Path, runs: Sequence[Run], name: str) -> str:
+    def _page(self, path: Path, runs: Sequence[Run], name: str) -> tuple[str, str]:
+        """The link to the page, none where it cannot be drawn; and what is wrong, if anything."""
         try:
-            html = self.pages.page(path, self.incident, runs)
+            tables = read_notebook(path)
+            self._text(name, self.pages.page(tables, self.incident, runs))
         except RecordError as error:
-            return str(error)
-        self._text(name, html)
-        return ""
+            return "", str(error)
+        return quote(name), stale_text(tables["cells"], runs)
 
     def _keep(self, evidence: Iterable[Shown]) -> None:
         for shown in evidence:

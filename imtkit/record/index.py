@@ -41,7 +41,9 @@ print("whole:", entry["n"], "entries, head", before)
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """A run and the page that its notebook became; ``problem`` says why there is none."""
+    """A run and the page that its notebook became; ``problem`` says why there is none, or what
+    that page lacks.
+    """
 
     run: Run
     href: str = ""

@@ -60,7 +60,7 @@ class Pages:
         title = run_name(runs[-1]) if runs else visible(name)
         about = {
             "title": page_title(incident, title),
-            "head": self._head(incident, runs, title),
+            "head": self._head(incident, runs, title, stale=stale_text(tables["cells"], runs)),
             "foot": self._jinja.get_template("foot.html.j2").render(incident=incident),
             "steps": cell_steps(tables["cells"], runs),
         }
@@ -73,13 +73,14 @@ class Pages:
             self._exporter = RecordExporter(shipped("templates"))
         return self._exporter
 
-    def _head(self, incident: Incident, runs: Sequence[Run], title: str) -> str:
+    def _head(self, incident: Incident, runs: Sequence[Run], title: str, *, stale: str) -> str:
         alarms = [
             f"The run {run.id} had not ended when this record was built; what is below is what "
             "it had written by then."
             for run in runs
             if run.status == "running" and not run.by_hand
         ]
+        alarms += [stale] if stale else []
         return self._jinja.get_template("head.html.j2").render(
             incident=incident,
             runs=runs,
@@ -95,13 +96,35 @@ def page_title(incident: Incident, title: str) -> str:
     return visible(f"{mode}{title} – {incident.id}")
 
 
+def stale_text(cells: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> str:
+    """That a notebook was not saved since its cells ran by hand; empty when it holds them all."""
+    ran = {step.id for run in runs if run.by_hand for step in run.steps}
+    lost = sum(
+        cell["id"] in ran and cell["cell_type"] == "code" and not _holds_a_result(cell)
+        for cell in cells
+    )
+    if not lost:
+        return ""
+    cells_ran = "1 cell ran whose results" if lost == 1 else f"{lost} cells ran whose results"
+    return (
+        f"The saved notebook is older than the log: {cells_ran} it does not hold. "
+        "Save it and build the record again."
+    )
+
+
+def _holds_a_result(cell: Mapping[str, Any]) -> bool:
+    return cell.get("execution_count") is not None or bool(cell.get("outputs"))
+
+
 def cell_steps(cells: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> dict[str, _CellStep]:
     """What to say beside each code cell, by cell id: from the log, else from the cell."""
     logged = {step.id: (step, run) for run in runs for step in run.steps}
+    # Whoever works by hand may run a cell that is never logged: before joining, or elsewhere.
+    untold = "not recorded" if any(run.by_hand for run in runs) else "not run"
     return {
         cell["id"]: _from_log(number, *logged[cell["id"]])
         if cell["id"] in logged
-        else _from_cell(number, cell)
+        else _from_cell(number, cell, untold)
         for number, cell in enumerate(cells, start=1)
         if cell["cell_type"] == "code" and cell["source"].strip()
     }
@@ -119,18 +142,18 @@ def _from_log(number: int, step: Step, run: Run) -> _CellStep:
     )
 
 
-def _from_cell(number: int, cell: Mapping[str, Any]) -> _CellStep:
-    """What a cell says of itself, where the log says nothing.
+def _from_cell(number: int, cell: Mapping[str, Any], untold: str) -> _CellStep:
+    """What a cell says of itself, where the log says nothing; ``untold`` where it says nothing.
 
     papermill's own stamps are not believed of a cell that never ran: it stamps 'completed' on
     cells that it skipped.
     """
-    ours, ran = _stamp(cell, "imtkit"), cell.get("execution_count") is not None
+    ours, ran = _stamp(cell, "imtkit"), _holds_a_result(cell)
     said = ours or (_stamp(cell, "papermill") if ran else "")
     if said == "completed" and "injected-parameters" in cell["metadata"].get("tags", ()):
         return _CellStep(number, "", "parameters as given")
     if said in ("", "not-run") and not ran:
-        return _CellStep(number, "", "not run")
+        return _CellStep(number, "", untold)
     if said in STEP_STATUSES or said == "running":
         return _CellStep(number, state_class(said), f"{said.replace('-', ' ')}, not in the log")
     return _CellStep(number, "", "ran, not in the log")

@@ -256,6 +256,29 @@ def test_several_sittings_at_one_notebook_share_its_page(folder, pages):
     assert "Work by hand" in html
 
 
+def test_an_unsaved_notebook_is_said_in_index_manifest_and_page(folder, pages):
+    """What ran by hand after the last save is missing from the record, and is said to be."""
+    log = Log()
+    folder.mkdir()
+    node = notebook(code("a", "print(1)", count=None), code("b", "print(2)", count=None))
+    (folder / "by-hand.ipynb").write_text(json.dumps(node))
+    log.add("incident.opened", {"title": "T"})
+    for run in ("s1", "s2"):
+        sitting = {"run": run, "runbook": "b", "output": "by-hand.ipynb", "by_hand": True}
+        log.add("run.started", sitting)
+        for cell in ("a", "b"):
+            log.add("step.finished", {"run": run, "step": cell, "status": "completed"})
+    record = build(log, folder, pages)
+    said = (
+        "The saved notebook is older than the log: 2 cells ran whose results it does not hold. "
+        "Save it and build the record again."
+    )
+    assert record.problems == (f"Run s2: {said}",)
+    assert json.loads((record.folder / MANIFEST).read_text())["problems"] == [f"Run s2: {said}"]
+    assert said in record.index.read_text(encoding="utf-8")
+    assert said in (record.folder / "by-hand.html").read_text(encoding="utf-8")
+
+
 def test_evidence_that_is_not_what_was_kept_is_said_loudly(folder, pages):
     """Changed, missing or foreign files are never passed off as evidence."""
     log = example_log(folder)

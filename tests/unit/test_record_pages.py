@@ -8,7 +8,7 @@ import pytest
 from record_examples import ID, MIME_TYPE, Log, code, markdown, notebook, printed, shown
 
 from imtkit.record.notebook import mended
-from imtkit.record.page import cell_steps
+from imtkit.record.page import cell_steps, stale_text
 from imtkit.record.seal import seal
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -135,3 +135,39 @@ def test_each_code_cell_says_what_the_log_says_of_it():
         "h": (9, "not run"),
     }
     assert steps["a"].span == "40.0 s"
+
+
+def test_a_cell_run_by_hand_is_never_said_not_to_have_run():
+    """In a sitting the log holds only what ran after joining; of the rest nothing is claimed."""
+    log = Log()
+    log.add("run.started", {"run": "s", "runbook": "b", "by_hand": True})
+    cells = mended(
+        notebook(
+            code("a", "1", count=2),
+            code("b", "2", printed("2\n"), count=None),
+            code("c", "3", count=None),
+        )
+    )["cells"]
+    steps = cell_steps(cells, log.incident.runs)
+    assert [one.label for one in steps.values()] == [
+        "ran, not in the log",
+        "ran, not in the log",
+        "not recorded",
+    ]
+
+
+def test_a_notebook_that_was_not_saved_since_its_cells_ran_is_told_by_the_log():
+    """Cells that ran by hand and hold neither number nor output were not saved."""
+    log = Log()
+    log.add("run.started", {"run": "s", "runbook": "b", "by_hand": True})
+    for cell in ("a", "b", "c", "gone"):
+        log.add("step.finished", {"run": "s", "step": cell, "status": "completed"})
+    saved = [code("a", "1"), code("b", "2", printed("2\n"), count=None)]
+    lost, never = code("c", "3", count=None), code("never", "4", count=None)
+    runs = log.incident.runs
+    assert stale_text(mended(notebook(*saved, never))["cells"], runs) == ""
+    said = stale_text(mended(notebook(*saved, lost, never))["cells"], runs)
+    assert said == (
+        "The saved notebook is older than the log: 1 cell ran whose results it does not hold. "
+        "Save it and build the record again."
+    )
