@@ -166,6 +166,7 @@ def _facts(incident: Incident) -> list[tuple[str, str]]:
         *milestones(incident),
         ("Summary", incident.summary),
         ("Checklists", lists),
+        ("Waiting for an answer", "; ".join(gate.question for gate in incident.waiting_gates)),
         ("Open tasks", str(open_tasks) if open_tasks else ""),
         ("Runs", ", ".join(f"{run_name(run)} – {run.status}" for run in incident.runs)),
     ]

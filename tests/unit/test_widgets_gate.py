@@ -41,6 +41,15 @@ def test_a_gate_waits_and_then_gives_its_answer(desk: Desk, inc: JoinedIncident)
     assert inc.gate("Fail over?", who="incident commander", within="30m") == "no"
 
 
+def test_the_incident_says_what_waits(desk: Desk, inc: JoinedIncident) -> None:
+    """Its head names the questions without an answer, and only those."""
+    with pytest.raises(WaitingError):
+        inc.gate("Fail over?")
+    assert "Waiting for an answer  Fail over?" in repr(inc)
+    gates.answer(desk, inc.id, "fail-over", "no")
+    assert "Waiting for an answer" not in repr(inc)
+
+
 def test_an_expired_gate_is_denied(inc: JoinedIncident, clock: FixedClock) -> None:
     """Silence is no consent, and is not waited for any longer."""
     with pytest.raises(WaitingError):
