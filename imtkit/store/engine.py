@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from imtkit.errors import ChainError, InputError, StoreBusyError, StoreError
+
+_FOR_ONCE = "imtkit_for_once"
+"""Marks a connection that does not see what is written after it was made."""
 
 _WRITE_LOCK = 0x696D74
 """PostgreSQL advisory lock that makes one writer of many; any constant no one else uses."""
@@ -34,7 +39,9 @@ class SqliteEngine:
             _make_folder(Path(self.name).parent)
         # A writer asks for its turn itself: SQLite's own waiting doubles its naps and starves.
         self._writer = self._open(address, busy_seconds=0)
-        self._reader = self._writer if self.is_memory else self._open(address, busy_seconds=10)
+        self._reader = self._writer
+        if not self.is_memory:
+            self._reader = self._open(address, busy_seconds=10, is_for_reading=True)
         # A log in memory lives on one connection, which threads must share one after another.
         self._alone: AbstractContextManager[object] = RLock() if self.is_memory else nullcontext()
 
@@ -43,7 +50,9 @@ class SqliteEngine:
         """How SQLAlchemy words statements for this database."""
         return self._writer.dialect
 
-    def _open(self, address: sa.URL, *, busy_seconds: float) -> sa.Engine:
+    def _open(
+        self, address: sa.URL, *, busy_seconds: float, is_for_reading: bool = False
+    ) -> sa.Engine:
         options: dict[str, Any] = {"poolclass": StaticPool} if self.is_memory else {}
         engine = sa.create_engine(
             address,
@@ -52,20 +61,36 @@ class SqliteEngine:
             **options,
         )
 
-        @event.listens_for(engine, "connect")
-        def prepare(connection: sqlite3.Connection, _record: object) -> None:
-            connection.execute("PRAGMA busy_timeout = 10000")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
+        @event.listens_for(engine, "do_connect")
+        def connect(
+            dialect: sa.Dialect, record: ConnectionPoolEntry, args: list[Any], named: dict[str, Any]
+        ) -> object:
+            raw: Any = dialect.connect(*args, **named)
+            try:
+                raw.execute("PRAGMA busy_timeout = 10000")
+                raw.execute("PRAGMA journal_mode = WAL")
+                raw.execute("PRAGMA synchronous = FULL")
+                raw.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
+            except sqlite3.OperationalError:
+                raw.close()
+                still = _still_readable(Path(self.name), named) if is_for_reading else None
+                if still is None:
+                    raise
+                record.info[_FOR_ONCE] = True
+                return still
+            return raw
 
         return engine
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection to read with."""
+        """A connection to read with, also where nothing can be written."""
         with faults(self.name), self._alone, self._reader.connect() as connection:
-            yield connection
+            try:
+                yield connection
+            finally:
+                if connection.info.get(_FOR_ONCE):
+                    connection.invalidate()  # by the next time others may have written
 
     @contextmanager
     def snapshot(self) -> Iterator[sa.Connection]:
@@ -169,6 +194,36 @@ def _address(url: str) -> tuple[sa.URL, float]:
     return address.difference_update_query(["timeout"]), wait_seconds
 
 
+def _still_readable(path: Path, named: Mapping[str, Any]) -> sqlite3.Connection | None:
+    """A connection to a log whose disk is full or read-only; None when nothing reads it there.
+
+    WAL mode keeps a file beside the log even for readers. Where that cannot be made, the log is
+    read as a file that does not change: right only when no entry waits in a ``-wal`` file.
+    """
+    waiting = path.with_name(f"{path.name}-wal")
+    ways = ["mode=ro"]
+    if not (waiting.exists() and waiting.stat().st_size):
+        ways.append("mode=ro&immutable=1")
+    for way in ways:
+        address = f"file:{quote(str(path.absolute()))}?{way}"
+        with suppress(sqlite3.OperationalError):
+            raw: sqlite3.Connection = sqlite3.connect(address, **{**named, "uri": True})
+            try:
+                raw.execute("SELECT count(*) FROM sqlite_master")
+            except sqlite3.Error:
+                raw.close()
+                raise
+            return raw
+    return None
+
+
+def _is_read_only(folder: Path) -> bool:
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
 def _lenient_text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
@@ -258,6 +313,12 @@ _WORDED: tuple[tuple[tuple[str, ...], type[StoreError], str, str, bool], ...] = 
 
 
 def _worded(name: str, text: str, lower: str) -> StoreError:
+    is_refused = any(sign in lower for sign in ("unable to open", "readonly", "read-only"))
+    if is_refused and _is_read_only(Path(name).parent):
+        return StoreError(
+            f"The log {name} is on a read-only file system.",
+            hint="Reading goes on; nothing was stored. Mount it writable and try again.",
+        )
     for signs, kind, message, hint, retryable in _WORDED:
         if any(sign in lower for sign in signs):
             return kind(message.format(name=name, text=text), hint=hint, retryable=retryable)

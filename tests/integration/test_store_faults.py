@@ -9,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -170,7 +170,8 @@ def test_a_damaged_entry_is_named(
     with closing(open_store(f"sqlite:///{path}")) as store:
         incident = store.open_incident(opening()).incident
         store.append(incident, note("x"))
-    damage(path, f"UPDATE entries SET {column} = ? WHERE n = 2", value)
+    change = f"UPDATE entries SET {column} = ? WHERE n = 2"  # noqa: S608 # this test's own columns
+    damage(path, change, value)
     done = caller(capsys)(*(word.format(incident) for word in words))
     assert done.code == 7
     assert f"Entry 2 of {incident} is damaged" in done.err
@@ -234,6 +235,65 @@ def test_a_log_that_may_not_be_written_says_so(read_only: Path) -> None:
     assert (read_only / "imt.db").read_bytes() == before
 
 
+@pytest.fixture
+def frozen(small_disk: Path) -> Iterator[Callable[[], None]]:
+    """Makes the small disk read-only, as a kernel does with a disk that fails."""
+
+    def remount(how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", str(small_disk)], check=True)
+
+    yield lambda: remount("ro")
+    remount("rw")
+
+
+WRITER = """
+import os, sys
+from imtkit.model.entries import Draft
+from imtkit.store import open_store
+store = open_store(sys.argv[1])
+store.open_incident(Draft("incident.opened", {"title": "Orders fail"}, actor="Ann"))
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("was_killed", [False, True])
+def test_a_read_only_file_system_is_read_and_named(
+    small_disk: Path, frozen: Callable[[], None], *, was_killed: bool
+) -> None:
+    """Reading works there, whatever a killed writer left behind; writing says why it does not."""
+    url = f"sqlite:///{small_disk}/imt.db"
+    if was_killed:
+        subprocess.run([sys.executable, "-c", WRITER, url], check=False)
+        assert (small_disk / "imt.db-wal").stat().st_size
+    else:
+        with closing(open_store(url)) as store:
+            store.open_incident(opening())
+    frozen()
+    with closing(open_store(url)) as store:
+        [row] = store.incidents()
+        assert store.incident(row.id).title == "Orders fail"
+        assert store.verify() == []
+        with pytest.raises(StoreError, match="is on a read-only file system") as caught:
+            store.append(row.id, note("x"))
+        assert caught.value.hint
+
+
+def test_a_read_only_file_system_without_a_log_says_so(
+    small_disk: Path, frozen: Callable[[], None]
+) -> None:
+    """A new log cannot be begun there."""
+    frozen()
+    with pytest.raises(StoreError, match="is on a read-only file system"):
+        open_store(f"sqlite:///{small_disk}/imt.db")
+
+
+def test_who_may_only_read_reads(read_only: Path) -> None:
+    """A log whose file and folder belong to somebody else shows what it holds."""
+    with as_nobody(), closing(open_store(f"sqlite:///{read_only}/imt.db")) as store:
+        assert [row.title for row in store.incidents()] == ["Orders fail"]
+        assert store.verify() == []
+
+
 def test_a_folder_that_may_not_be_written_says_so(read_only: Path) -> None:
     """A new log there, or in a folder below it, cannot be begun."""
     for path in ("new.db", "below/new.db"):
@@ -290,6 +350,26 @@ def test_a_full_disk_leaves_a_whole_log(small_disk: Path) -> None:
     with closing(open_store(url)) as store:
         assert len(list(store.entries(incident))) == stored + 2
         assert store.verify() == []
+
+
+def test_a_full_disk_is_still_read(small_disk: Path) -> None:
+    """Reading needs no space, and sees at once what is written when there is some again."""
+    url = f"sqlite:///{small_disk}/imt.db"
+    with closing(open_store(url)) as store:
+        incident = store.open_incident(opening()).incident
+    ballast = small_disk / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(b"x" * 4_096):
+            pass
+    with closing(open_store(url)) as store:
+        assert store.incident(incident).title == "Orders fail"
+        assert store.verify() == []
+        with pytest.raises(StoreError, match="is full or failing"):
+            store.append(incident, note("x"))
+        ballast.unlink()
+        with closing(open_store(url)) as other:
+            other.append(incident, note("space again"))
+        assert len(list(store.entries(incident))) == 2
 
 
 def test_evidence_on_a_full_disk_leaves_nothing_half_done(
