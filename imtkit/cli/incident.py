@@ -209,9 +209,22 @@ def _move(
             face.say(str(error))
             given |= {name: face.ask(name.capitalize()) for name in owed}
             moved = incidents.move(desk, incident_id, verb, fields=given, reason=reason, at=at)
-        give_incident(face, desk, moved, f"{moved.id} is {moved.status}.")
         if verb == "close":
-            face.say(f"Its record: {desk.folder(moved.id) / 'record' / 'index.html'}")
+            _give_closed(face, desk, moved)
+        else:
+            give_incident(face, desk, moved, f"{moved.id} is {moved.status}.")
+
+
+def _give_closed(face: Face, desk: Desk, closed: Incident) -> None:
+    """Print a closed incident, where its record is, and what that record lacks."""
+    from imtkit.kit import records
+
+    problems = records.problems_told(closed)
+    document = incident_document(closed, desk.settings.root)
+    face.give({**document, "record_problems": problems}, f"{closed.id} is {closed.status}.")
+    face.say(f"Its record: {desk.folder(closed.id) / 'record' / 'index.html'}")
+    for problem in problems:
+        face.say(one_line(problem, most=300))
 
 
 def _draw_list(face: Face, desk: Desk, rows: Sequence[Summary]) -> None:

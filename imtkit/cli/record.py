@@ -28,8 +28,11 @@ def build(face: Face, incident_id: str) -> None:
     from imtkit.kit import records
 
     with face.desk() as desk:
-        index = records.build(desk, incident_id)
-    face.give({"incident": incident_id, "index": index}, str(index))
+        built = records.build(desk, incident_id)
+    document = {"incident": incident_id, "index": built.index, "problems": built.problems}
+    face.give(document, str(built.index))
+    for problem in built.problems:
+        face.say(one_line(problem, most=300))
 
 
 @record.command("open", examples=("imt record open INC-2026-0042",))
@@ -60,17 +63,21 @@ def verify(face: Face, what: str) -> None:
     """Check that a record is what was built: every file by its hash, the log by its chain."""
     from imtkit.kit import records
 
-    folder = Path(what)
+    folder, since = Path(what), None
     if folder.is_dir():
         problems = records.verify(folder)
     else:
         with face.desk() as desk:
             problems = records.verify_incident(desk, what)
-            folder = desk.folder(what.strip().upper()) / "record"
+            known = desk.store.incident(what.strip().upper())
+            folder, since = desk.folder(known.id) / "record", records.entries_since(known)
     lines = [one_line(problem, most=300) for problem in problems]
     face.give(
-        {"record": folder, "problems": problems},
+        {"record": folder, "problems": problems, "entries_since": since},
         "\n".join(lines) or f"{folder} is what was built.",
     )
+    if since:
+        entries = "1 entry" if since == 1 else f"{since} entries"
+        face.say(f"The log has {entries} since; build it again: imt record build {what.upper()}")
     if problems:
         raise RecordError(f"The record {folder} does not verify: {one_line(problems[0])}")

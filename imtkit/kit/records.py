@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imtkit.contracts import Head
 from imtkit.errors import NotFoundError, RecordError
 from imtkit.kit.desk import Desk
 from imtkit.model.incident import Incident
 
+if TYPE_CHECKING:
+    from imtkit.record import Record
 
-def build(desk: Desk, incident_id: str) -> Path:
-    """Build an incident's record from the log as it is now; its index page.
+
+def build(desk: Desk, incident_id: str) -> Record:
+    """Build an incident's record from the log as it is now: where it is, and its problems.
 
     The log keeps the record's head and the hash of its manifest. RecordError when it cannot be
     written; the record that was there before still is.
@@ -35,7 +39,25 @@ def build(desk: Desk, incident_id: str) -> Path:
         "problems": list(record.problems),
     }
     desk.store.append(incident.id, desk.draft("record.built", built))
-    return record.index
+    return record
+
+
+def problems_told(incident: Incident) -> tuple[str, ...]:
+    """What the record that was built last had to say aloud, as the log keeps it."""
+    built = _built(incident)
+    told = built[-1].get("problems") if built else None
+    return tuple(str(one) for one in told) if isinstance(told, (list, tuple)) else ()
+
+
+def entries_since(incident: Incident) -> int:
+    """How many entries the log has that the record built last does not hold.
+
+    That a record was built is no news to it. 0 where no record was built.
+    """
+    built = _built(incident)
+    head = _head(incident, built[-1]) if built else None
+    later = incident.entries[head.count :] if head else ()
+    return sum(entry.type != "record.built" for entry in later)
 
 
 def verify(folder: Path, *, anchor: Head | None = None) -> list[str]:
@@ -53,7 +75,7 @@ def verify_incident(desk: Desk, incident_id: str) -> list[str]:
         raise NotFoundError(
             f"{incident.id} has no record yet.", hint=f"Build it: imt record build {incident.id}"
         )
-    built = [entry.data for entry in incident.entries if entry.type == "record.built"]
+    built = _built(incident)
     problems = verify(folder, anchor=_head(incident, built[-1]) if built else None)
     if built and not problems:
         from imtkit.record.manifest import MANIFEST, sha256_of
@@ -76,9 +98,12 @@ def anchors(desk: Desk) -> Sequence[Head]:
     return found
 
 
-def _head(incident: Incident, built: object) -> Head | None:
-    data = built if isinstance(built, dict) else {}
-    count, hash_ = data.get("entries"), data.get("head")
+def _built(incident: Incident) -> list[Mapping[str, object]]:
+    return [entry.data for entry in incident.entries if entry.type == "record.built"]
+
+
+def _head(incident: Incident, built: Mapping[str, object]) -> Head | None:
+    count, hash_ = built.get("entries"), built.get("head")
     if not isinstance(count, int) or not isinstance(hash_, str):
         return None
     return Head(incident.id, count, hash_)

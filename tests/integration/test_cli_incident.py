@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from terminal import Called, Imt, caller, imt_on_terminal, imt_process
 
+from imtkit.kit import evidence, open_desk
+
 
 @pytest.fixture
 def imt(
@@ -263,3 +265,43 @@ def test_json_is_one_document_whatever_is_asked(imt: Imt) -> None:
     ):
         is_document(imt(*words, "--json"))
         is_document(imt("--json", *words))
+
+
+def test_what_a_record_lacks_is_said_where_it_is_built(imt: Imt, workspace: Path) -> None:
+    """Closing and building say the record's problems on stderr, and in JSON."""
+    id_ = opened(imt)
+    with open_desk(workspace, actor="Ann Example") as desk:
+        kept = evidence.keep(desk, id_, "found", b"all", name="found.txt", media_type="text/plain")
+    (workspace / "outputs" / id_ / kept.path).write_text("less")
+    for verb, *more in (("ack",), ("mitigate",), ("resolve", "--resolution", "x")):
+        done = imt("incident", verb, id_, *more)
+        assert done.code == 0, done.err
+    said = (
+        "Evidence 'found' cannot be relied on: its file is not what was kept "
+        "(its SHA-256 begins 4fdd3b6201a2)."
+    )
+    closed = imt("incident", "close", id_, "--cause", "y", "--json")
+    assert closed.json["record_problems"] == [said]
+    assert said in closed.err
+    built = imt("record", "build", id_)
+    assert built.out.strip().endswith("index.html")
+    assert built.err.strip() == said
+    assert imt("record", "build", id_, "--json").json["problems"] == [said]
+
+
+def test_verifying_says_what_the_log_has_since(imt: Imt) -> None:
+    """A record that the log outgrew is whole; that it may be built again is information."""
+    id_ = opened(imt)
+    imt("record", "build", id_)
+    imt("record", "build", id_)
+    done = imt("record", "verify", id_, "--json")
+    assert (done.code, done.json["entries_since"], done.err) == (0, 0, "")
+    for count, words in ((1, "1 entry"), (2, "2 entries")):
+        imt("incident", "note", id_, "more")
+        done = imt("record", "verify", id_.lower())
+        assert done.code == 0
+        assert done.out.strip().endswith("is what was built.")
+        assert done.err.strip() == (
+            f"The log has {words} since; build it again: imt record build {id_}"
+        )
+        assert imt("record", "verify", id_, "--json").json["entries_since"] == count
