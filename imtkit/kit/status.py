@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -101,19 +102,38 @@ def outbox(incident: Incident) -> list[Update]:
 
 
 def show(desk: Desk, page: str = "") -> PageState:
-    """What a page shows now."""
-    return open_page(desk.settings, page).show()
+    """What a page shows now; an embedded page whose files were lost, what the log says it took."""
+    opened = open_page(desk.settings, page)
+    if isinstance(opened, EmbeddedPage) and opened.is_lost:
+        return opened.show(_told(desk, opened.name))
+    return opened.show()
 
 
 def build(desk: Desk, page: str = "") -> Path:
-    """Write the embedded page anew; its index page. ConfigError when the page is a service's."""
+    """Write the embedded page anew from what the log says was published; its index page.
+
+    ConfigError when the page is a service's.
+    """
     settings = _page(desk.settings, page)
     opened = open_page(desk.settings, settings.name)
     if not isinstance(opened, EmbeddedPage):
         raise ConfigError(
             f"Status page '{settings.name}' is a service's; only an embedded page is built here."
         )
-    return opened.build()
+    return opened.build(_told(desk, opened.name))
+
+
+def _told(desk: Desk, page: str) -> list[tuple[Message, datetime]]:
+    """What the log says this page took, and when, in that order."""
+    took = [entry for entry in desk.store.entries() if entry.type == "update.published"]
+    known = {id_: incidents.get(desk, id_) for id_ in {entry.incident for entry in took}}
+    told = []
+    for entry in took:
+        incident = known[entry.incident]
+        update = next((u for u in incident.updates if u.id == entry.data.get("update")), None)
+        if update is not None and update.page == page and update.state == "published":
+            told.append((_message(incident, update), entry.recorded_at))
+    return told
 
 
 def open_page(settings: Settings, page: str = "") -> StatusPage:
@@ -160,6 +180,8 @@ def _send(desk: Desk, incident_id: str, update_id: str) -> None:
     about = {"update": update.id, "page": update.page}
     try:
         page = open_page(desk.settings, update.page)
+        if isinstance(page, EmbeddedPage) and page.is_lost:
+            page.build(_told(desk, page.name))  # or what was told before would be gone from it
         receipt = page.publish(_message(incident, update), remote_id=_remote_id(incident, update))
     except (ServiceError, ConfigError) as error:
         failed = {**about, "error": str(error), "retryable": error.retryable}

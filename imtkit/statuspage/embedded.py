@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +22,9 @@ from imtkit.statuspage._pagestate import PublicPage
 from imtkit.statuspage._site import files_of
 from imtkit.statuspage._wording import checked
 
+Told = Iterable[tuple[Message, datetime]]
+"""Messages that the page took, each with the time at which it did."""
+
 _STATE = "state.json"
 _LOCK = ".lock"
 
@@ -29,9 +32,9 @@ _LOCK = ".lock"
 class EmbeddedPage:
     """A folder of static files that any web server can serve.
 
-    ``state.json`` is the one truth; the rest is made from it, by the same publish or by
-    ``build``. Every file is written whole or not at all, one process at a time.
-    ``components`` are services by name, with the words the page shows for them.
+    The rest is made from ``state.json``, by the same publish or by ``build``, which also takes
+    what the log says was published. Every file is written whole or not at all, one process at
+    a time. ``components`` are services by name, with the words the page shows for them.
     """
 
     def __init__(
@@ -64,20 +67,24 @@ class EmbeddedPage:
                 f"Status page '{self.name}' has no incident {remote_id!r} for {said.incident}.",
                 hint="Publish without it: the incident is looked for.",
             )
-        shown = {self._components.get(one, one): how for one, how in said.components.items()}
         with self._alone():
             before = self._read()
             posted_at = datetime.fromtimestamp(self._wire.clock(), UTC)
-            page = pages.with_message(before, replace(said, components=shown), posted_at)
+            page = pages.with_message(before, self._as_shown(said), posted_at)
             if page is not before:
                 self._write(_STATE, _json(pages.page_as_data(page)))
             self._write_site(page)
         # Relative to the page: the log names no machine's paths.
         return Receipt(said.incident, f"history.html#{said.incident}", page.description)
 
-    def show(self) -> PageState:
-        """What the page shows now."""
-        page = self._read()
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is nothing that says what was published; so it is before the first time."""
+        return not (self._folder / _STATE).exists()
+
+    def show(self, told: Told = ()) -> PageState:
+        """What the page shows now, or would show with what was ``told``."""
+        page = self._with(self._read(), told)
         ours = {words: service for service, words in self._components.items()}
         incidents = tuple(
             PageIncident(one.id, one.title, one.status, one.updated_at, f"history.html#{one.id}")
@@ -86,13 +93,27 @@ class EmbeddedPage:
         components = {ours.get(name, name): state for name, state in page.components.items()}
         return PageState(page.status, components, incidents)
 
-    def build(self) -> Path:
-        """Write every file anew from what the page knows; the address of its front page."""
+    def build(self, told: Told = ()) -> Path:
+        """Write every file anew; the address of the front page.
+
+        What was ``told`` and is not on the page any more is put back there.
+        """
         with self._alone():
-            if not (self._folder / _STATE).exists():
-                self._write(_STATE, _json(pages.page_as_data(self._read())))
-            self._write_site(self._read())
+            before = self._read()
+            page = self._with(before, told)
+            if page is not before or self.is_lost:
+                self._write(_STATE, _json(pages.page_as_data(page)))
+            self._write_site(page)
         return self._folder / "index.html"
+
+    def _with(self, page: PublicPage, told: Told) -> PublicPage:
+        for message, posted_at in told:
+            page = pages.with_message(page, self._as_shown(checked(message)), posted_at)
+        return page
+
+    def _as_shown(self, said: Message) -> Message:
+        words = {self._components.get(one, one): how for one, how in said.components.items()}
+        return replace(said, components=words)
 
     def _alone(self) -> AbstractContextManager[None]:
         return _locks.held(self._folder / _LOCK, page=self.name, sleep=self._wire.sleep)
@@ -160,7 +181,7 @@ class EmbeddedPage:
     def _damaged(self, path: Path, error: Exception) -> ServiceError:
         return ServiceError(
             f"Status page '{self.name}': {path} is not what imtkit wrote ({error}).",
-            hint="Put it back from a backup, or move it away to begin an empty page.",
+            hint="Move it away, then: imt status build (the log has what was published).",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,38 @@ def test_a_secret_written_into_the_configuration_is_refused(desk: Desk, workspac
     with pytest.raises(ConfigError) as caught:
         status.show(there)
     assert "canary" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize("then", ["show", "build", "post"])
+def test_a_lost_page_is_told_again_from_the_log(desk: Desk, workspace: Path, then: str):
+    """Without its files the page still says what the log says was published, and no more."""
+    told = [incidents.open_(desk, Opening(f"Orders fail {n}", "sev1", ("orders",))) for n in (1, 2)]
+    practice = incidents.open_(desk, Opening("Practice", mode="drill"))
+    for incident in (*told, practice):
+        status.post(desk, incident.id, WORDS)
+    status.post(
+        desk, told[0].id, status.Words("resolved", "Orders work.", components={"x": "operational"})
+    )
+    before = status.show(desk)
+    assert before.status != "operational"
+    assert [one.title for one in before.incidents] == ["Orders fail 2"]
+    folder = workspace / "outputs" / "status"
+    feed = (folder / "history.html").read_text()
+    shutil.rmtree(folder)
+    match then:
+        case "show":
+            assert [one.title for one in status.show(desk).incidents] == ["Orders fail 2"]
+            assert not folder.exists()
+        case "build":
+            assert status.build(desk).is_file()
+            assert (folder / "history.html").read_text().count("Orders fail") == feed.count(
+                "Orders fail"
+            )
+            written = (folder / "state.json").read_text()
+            status.build(desk)
+            assert (folder / "state.json").read_text() == written
+        case "post":
+            status.post(desk, told[1].id, status.Words("identified", "We know why."))
+            assert "Orders work." in (folder / "history.html").read_text()
+    after = status.show(desk)
+    assert (after.status, after.components) == (before.status, before.components)
