@@ -202,10 +202,10 @@ def correct(
     face: Face, incident_id: str, n: int, pairs: tuple[tuple[str, str], ...], reason: str
 ) -> None:
     """Replace what an entry says. Entry N stays readable; a new one counts instead."""
-    from imtkit.kit import incidents
+    from imtkit.kit import corrections
 
     with face.desk() as desk:
-        give_entry(face, incidents.correct(desk, incident_id, n, dict(pairs), reason=reason))
+        give_entry(face, corrections.correct(desk, incident_id, n, dict(pairs), reason=reason))
 
 
 @log.command(examples=('imt incident withdraw INC-2026-0042 7 --reason "the wrong incident"',))
@@ -216,10 +216,10 @@ def correct(
 @pass_face
 def withdraw(face: Face, incident_id: str, n: int, reason: str) -> None:
     """Take an entry back. Entry N stays readable, and no longer counts."""
-    from imtkit.kit import incidents
+    from imtkit.kit import corrections
 
     with face.desk() as desk:
-        give_entry(face, incidents.withdraw(desk, incident_id, n, reason=reason))
+        give_entry(face, corrections.withdraw(desk, incident_id, n, reason=reason))
 
 
 def give_incident(face: Face, desk: Desk, found: Incident, line: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from imtkit.errors import NotFoundError, StateError
@@ -17,10 +18,12 @@ def show(desk: Desk, incident_id: str, checklist: Checklist) -> Checklist:
 
     Items that keep their id keep their tick when the list has changed.
     """
-    definition = checklist.as_data()
 
     def unless_shown(incident: Incident) -> Sequence[Draft]:
         known = incident.checklist(checklist.name)
+        # What was required once stays so: showing it again is no way out.
+        required = checklist.is_required or (known is not None and known.is_required)
+        definition = replace(checklist, is_required=required).as_data()
         if known is not None and known.as_data() == definition:
             return []
         return [desk.draft("checklist.shown", definition)]
@@ -77,6 +80,11 @@ def _mark(
     def decide(incident: Incident) -> Sequence[Draft]:
         if not_after is not None and desk.clock.now() > not_after:
             raise StateError("The click came too late; nothing was recorded.", hint="Click again.")
+        if incident.status in ("closed", "reviewed"):
+            raise StateError(
+                f"{incident.id} is {incident.status}; its checklists stand as they are.",
+                hint=f"If it is not over: imt incident reopen {incident.id} --reason …",
+            )
         found = _of(incident, name).item(item)
         if found.is_ticked == is_ticked:
             return []

@@ -12,7 +12,7 @@ from typing import Any, Self
 from imtkit import config
 from imtkit.config import Settings
 from imtkit.contracts import Clock, Store, SystemClock
-from imtkit.errors import InputError
+from imtkit.errors import IdentityError, InputError
 from imtkit.model.entries import Draft, Visibility
 from imtkit.model.scrubber import Scrubber
 from imtkit.store import open_store
@@ -35,6 +35,10 @@ class Desk:
 
     def who(self) -> str:
         """Who is acting; IdentityError says how to say it when nobody knows."""
+        if self.actor and not config.is_somebody(self.actor):
+            raise IdentityError(
+                f"{self.actor!r} is nobody's name.", hint="Give the name colleagues know you by."
+            )
         return self.actor or config.person()
 
     def acting_as(self, actor: str, source: str = "") -> Desk:

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from imtkit import config
 from imtkit.contracts import Query
-from imtkit.errors import AuthorityError, InputError, NotFoundError, StateError
+from imtkit.errors import AuthorityError, InputError, NotFoundError
 from imtkit.kit import records
 from imtkit.kit.desk import Desk
 from imtkit.model import lifecycle
@@ -92,7 +93,8 @@ def move(
     def decide(incident: Incident) -> Sequence[Draft]:
         given = _field_drafts(desk, incident, fields or {}, reason)
         merged = _with_fields(incident, fields or {})
-        return [*given, lifecycle.move(merged, verb, desk.settings.owed, draft)]
+        moved = lifecycle.move(merged, verb, desk.settings.owed, draft)
+        return [*given, *(_owed_again(desk, incident) if verb == "reopen" else ()), moved]
 
     desk.store.change(incident_id.strip().upper(), decide)
     if verb == "close":
@@ -130,7 +132,7 @@ def note(
     key: str | None = None,
 ) -> Entry:
     """Write something down; ``at`` when it happened earlier."""
-    _need_text("A note", text)
+    need_text("A note", text)
     draft = desk.draft("note.added", {"text": text}, at=at, visibility=visibility, key=key)
     return desk.store.append(incident_id.strip().upper(), draft)[0]
 
@@ -139,8 +141,8 @@ def decide(
     desk: Desk, incident_id: str, text: str, *, reason: str, at: datetime | None = None
 ) -> Entry:
     """Log a decision with who and why; a decision without a reason is refused."""
-    _need_text("A decision", text)
-    _need_text("A decision's reason", reason)
+    need_text("A decision", text)
+    need_text("A decision's reason", reason)
     draft = desk.draft("decision.made", {"text": text, "reason": reason}, at=at)
     return desk.store.append(incident_id.strip().upper(), draft)[0]
 
@@ -160,8 +162,10 @@ def set_fields(
 
 def assign(desk: Desk, incident_id: str, role: str, person: str) -> Incident:
     """Give a person a role ('owner' is one); the same again logs nothing."""
-    _need_text("A role", role)
-    _need_text("A person's name", person)
+    need_text("A role", role)
+    need_text("A person's name", person)
+    if not config.is_somebody(person):
+        raise InputError(f"{person!r} is nobody's name.", hint="Name somebody colleagues know.")
     role, person = role.strip(), person.strip()
     draft = desk.draft("role.assigned", {"role": role, "person": person})
 
@@ -189,8 +193,8 @@ def ask(
     desk: Desk, incident_id: str, text: str, *, assignee: str, due_at: datetime | None = None
 ) -> Task:
     """Ask a named person to do something, by a time if one is given."""
-    _need_text("A task", text)
-    _need_text("A person's name", assignee)
+    need_text("A task", text)
+    need_text("A person's name", assignee)
     task = uuid4().hex[:8]
     data = {"task": task, "text": text, "assignee": assignee}
     if due_at is not None:
@@ -233,50 +237,6 @@ def measure(desk: Desk, incident_id: str, measures: Mapping[str, float]) -> Prop
     return proposal
 
 
-def correct(
-    desk: Desk, incident_id: str, n: int, data: Mapping[str, object], *, reason: str
-) -> Entry:
-    """Replace what entry ``n`` says by a new entry of its type; the old one stays readable."""
-    _need_text("A correction's reason", reason)
-
-    def replace_it(incident: Incident) -> Sequence[Draft]:
-        old = _standing(incident, n)
-        said = {**old.data, **data, "supersedes": n, "reason_for_correction": reason}
-        draft = desk.draft(old.type, said, at=old.occurred_at, visibility=old.visibility)
-        return [draft]
-
-    return desk.store.change(incident_id.strip().upper(), replace_it)[0]
-
-
-def withdraw(desk: Desk, incident_id: str, n: int, *, reason: str) -> Entry:
-    """Take entry ``n`` back: it stays readable, and no longer counts."""
-    _need_text("A withdrawal's reason", reason)
-
-    def take_back(incident: Incident) -> Sequence[Draft]:
-        old = _standing(incident, n)
-        if old.type == "incident.opened":
-            raise StateError("An incident's opening cannot be withdrawn; close the incident.")
-        if old.type == "entry.withdrawn":
-            raise StateError("A withdrawal cannot be withdrawn; write down again what holds.")
-        return [desk.draft("entry.withdrawn", {"supersedes": n, "reason": reason})]
-
-    return desk.store.change(incident_id.strip().upper(), take_back)[0]
-
-
-def _standing(incident: Incident, n: int) -> Entry:
-    if not 1 <= n <= len(incident.entries):
-        raise NotFoundError(f"{incident.id} has no entry {n}; it has {len(incident.entries)}.")
-    if n in incident.superseded:
-        raise StateError(f"Entry {n} of {incident.id} was corrected already; correct the newer.")
-    found = incident.entries[n - 1]
-    if found.type.startswith(("gate.", "change.")):
-        raise StateError(
-            f"Entry {n} of {incident.id} is '{found.type}': what was answered stays answered.",
-            hint="Write a note, or ask anew.",
-        )
-    return found
-
-
 def _task(incident: Incident, task_id: str) -> Task:
     for task in incident.tasks:
         if task.id == task_id:
@@ -289,6 +249,16 @@ def _proposed(desk: Desk, proposal: Proposal, *, key: str | None = None) -> Draf
     return desk.draft("severity.proposed", data, key=key)
 
 
+def _owed_again(desk: Desk, incident: Incident) -> list[Draft]:
+    """What was said of an end that was none is emptied: it is owed anew."""
+    owed = {name for names in desk.settings.owed.fields.values() for name in names}
+    return [
+        desk.draft("field.set", {"name": name, "value": "", "reason": "reopened"})
+        for name in sorted(owed & set(incident.fields))
+        if incident.fields[name]
+    ]
+
+
 def _field_drafts(
     desk: Desk, incident: Incident, values: Mapping[str, object], reason: str
 ) -> list[Draft]:
@@ -297,7 +267,7 @@ def _field_drafts(
         if name == "severity":
             drafts += _severity_drafts(desk, incident, str(value), reason)
             continue
-        kept = _field_value(name, value)
+        kept = field_value(name, value)
         if incident.value(name) == kept:
             continue
         stored = list(kept) if isinstance(kept, tuple) else kept
@@ -316,7 +286,8 @@ def _severity_drafts(desk: Desk, incident: Incident, wanted: str, reason: str) -
     return [draft]
 
 
-def _field_value(name: str, value: object) -> object:
+def field_value(name: str, value: object) -> object:
+    """A field's value as it is kept; InputError or NotFoundError when it may not be set so."""
     if name in ("status", "mode", "id", "opened_at"):
         raise InputError(
             f"'{name}' is not set by hand.",
@@ -325,7 +296,7 @@ def _field_value(name: str, value: object) -> object:
     if not name.replace("_", "").replace("-", "").isalnum():
         raise InputError(f"'{name}' is not a field's name.", hint="Use letters, digits and '_'.")
     if name == "title":
-        _need_text("A title", str(value))
+        need_text("A title", str(value))
     if name == "category":
         return one_of("category", str(value), lifecycle.CATEGORIES)
     if name in ("services", "tags"):
@@ -337,11 +308,12 @@ def _field_value(name: str, value: object) -> object:
 
 
 def _with_fields(incident: Incident, values: Mapping[str, object]) -> Incident:
-    own: dict[str, Any] = {n: _field_value(n, v) for n, v in values.items() if n in FIELD_NAMES}
+    own: dict[str, Any] = {n: field_value(n, v) for n, v in values.items() if n in FIELD_NAMES}
     other = {name: value for name, value in values.items() if name not in FIELD_NAMES}
     return replace(incident, fields={**incident.fields, **other}, **own)
 
 
-def _need_text(what: str, text: str) -> None:
+def need_text(what: str, text: str) -> None:
+    """InputError when there is nothing but blanks."""
     if not text.strip():
         raise InputError(f"{what} is empty.")

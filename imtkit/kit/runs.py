@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from imtkit.errors import ImtkitError, NotFoundError, StepError, StoreError
+from imtkit.errors import ImtkitError, InputError, NotFoundError, StepError, StoreError
 from imtkit.kit import incidents, runbooks
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import Draft, utc_text
@@ -63,15 +63,15 @@ def start(  # noqa: PLR0913 # each is an option of `imt run`
     *,
     incident_id: str = "",
     parameters: Mapping[str, Any] | None = None,
-    mode: str = "live",
+    mode: str = "",
     on_step: OnStep | None = None,
     control: Control | None = None,
 ) -> Run:
     """Run a runbook and return the run as the log has it, completed or not.
 
     Parameters are checked before anything is stored. Without an incident one is opened, in
-    this mode. NotFoundError, ParameterError and KernelError come before anything runs; a step
-    that fails is not raised (see ``require_completed``).
+    this mode (live); a named one must be of it. NotFoundError, ParameterError and KernelError
+    come before anything runs; a step that fails is not raised (see ``require_completed``).
     """
     from imtkit.runs.execute import check_kernel, planned_steps
 
@@ -81,10 +81,15 @@ def start(  # noqa: PLR0913 # each is an option of `imt run`
     check_kernel(runbook)
     if incident_id:
         incident = incidents.get(desk, incident_id)
+        if mode and mode != incident.mode:
+            raise InputError(
+                f"{incident.id} is a {incident.mode} incident; a {mode} run does not belong in it.",
+                hint="Leave --mode out, or --incident.",
+            )
     else:
         incident = incidents.open_(
             desk,
-            Opening(f"Run of {runbook.title}", services=runbook.services, mode=mode),
+            Opening(f"Run of {runbook.title}", services=runbook.services, mode=mode or "live"),
         )
     if any(p.name == "incident_id" for p in runbook.parameters):
         values = {"incident_id": incident.id, **values}

@@ -117,7 +117,8 @@ def _opened(incident: Incident, entry: Entry) -> Incident:
         tags=_texts(entry, "tags"),
         owner=_text(entry, "owner"),
         measures={**incident.measures, **_measures(entry)},
-        opened_by=entry.actor,
+        # A correction of the opening keeps who opened it.
+        opened_by=_text(entry, "opened_by", entry.actor),
         opened_at=entry.occurred_at,
     )
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imtkit.errors import MissingFieldsError, NotFoundError, StateError
-from imtkit.model.entries import Draft
+from imtkit.errors import InputError, MissingFieldsError, NotFoundError, StateError
+from imtkit.model.entries import Draft, utc_text
 from imtkit.model.incident import Incident
 
 MODES = ("live", "drill", "test", "retrospective")
@@ -97,6 +97,7 @@ def move(incident: Incident, verb: str, owed: Owed, draft: Draft) -> Draft:
             f"{incident.id} is {incident.status}; it cannot be {_ENTRY_TYPES[verb].split('.')[1]}.",
             hint=_next_steps(incident.status),
         )
+    _check_time(incident, draft)
     missing = () if verb == "reopen" else owed.missing(incident, target)
     if missing:
         raise MissingFieldsError(
@@ -116,6 +117,24 @@ def move(incident: Incident, verb: str, owed: Owed, draft: Draft) -> Draft:
     )
 
 
+def _check_time(incident: Incident, draft: Draft) -> None:
+    """InputError when a change of state is told to have happened before the one before it."""
+    times = (
+        incident.opened_at,
+        incident.acknowledged_at,
+        incident.mitigated_at,
+        incident.resolved_at,
+        incident.closed_at,
+    )
+    last = max((moment for moment in times if moment is not None), default=None)
+    if last is not None and draft.occurred_at is not None and draft.occurred_at < last:
+        raise InputError(
+            f"{incident.id} became {incident.status} at {utc_text(last)}; "
+            "what comes next cannot be earlier.",
+            hint="Give a later time, or leave it out for now.",
+        )
+
+
 def _next_steps(status: str) -> str:
     verbs = [verb for verb, table in TRANSITIONS.items() if status in table]
     return f"From '{status}' one can: {', '.join(verbs)}." if verbs else ""
@@ -124,6 +143,6 @@ def _next_steps(status: str) -> str:
 def _how_to_give(incident_id: str, missing: tuple[str, ...]) -> str:
     fields = [name for name in missing if not name.startswith("checklist ")]
     if not fields:
-        return "Tick what is left in the notebook, or with 'imt incident show'."
+        return f"Tick it in the notebook, or: imt incident tick {incident_id} LIST ITEM"
     values = " ".join(f"{name}=…" for name in fields)
     return f"Give it: imt incident set {incident_id} {values}"

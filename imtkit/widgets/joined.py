@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from html import escape
 
 from imtkit.errors import InputError
-from imtkit.kit import Desk, checklists, evidence, incidents
+from imtkit.kit import Desk, checklists, corrections, evidence, incidents
 from imtkit.kit.changes import Plan
 from imtkit.kit.gates import Question
 from imtkit.model import drawing
@@ -57,11 +57,11 @@ class JoinedIncident:
 
     def correct(self, n: int, reason: str, **data: object) -> Shown[Entry]:
         """Replace what entry ``n`` says, such as text='…'; the old entry stays readable."""
-        return self._said(incidents.correct(self._desk, self.id, n, data, reason=reason))
+        return self._said(corrections.correct(self._desk, self.id, n, data, reason=reason))
 
     def withdraw(self, n: int, reason: str) -> Shown[Entry]:
         """Take entry ``n`` back: it stays readable, and no longer counts."""
-        return self._said(incidents.withdraw(self._desk, self.id, n, reason=reason))
+        return self._said(corrections.withdraw(self._desk, self.id, n, reason=reason))
 
     def evidence(self, title: str, thing: object) -> Shown[Evidence]:
         """Keep a figure (PNG), table (CSV), file, bytes, text or plain data, by its SHA-256."""

@@ -12,7 +12,7 @@ import pytest
 from clocks import NOON, FixedClock
 
 from imtkit.errors import InputError, MissingFieldsError, NotFoundError, StateError, StoreError
-from imtkit.kit import Desk, checklists, evidence, incidents
+from imtkit.kit import Desk, checklists, corrections, evidence, incidents
 from imtkit.model.checklist import checklist_of
 from imtkit.model.incident import Evidence
 from imtkit.model.opening import Opening
@@ -164,7 +164,7 @@ def test_the_same_bytes_under_the_same_title_are_kept_once(desk: Desk, incident_
 def test_withdrawn_evidence_can_be_kept_again(desk: Desk, incident_id: str) -> None:
     """What was taken back does not stand in the way."""
     first = keep(desk, incident_id)
-    incidents.withdraw(desk, incident_id, first.n, reason="wrong host")
+    corrections.withdraw(desk, incident_id, first.n, reason="wrong host")
     again = keep(desk, incident_id)
     assert again.n > first.n
     assert incidents.get(desk, incident_id).evidence == (again,)
@@ -206,3 +206,17 @@ def test_evidence_that_cannot_be_written_is_not_logged(desk: Desk, incident_id: 
     with pytest.raises(StoreError, match="cannot be written"):
         keep(desk, incident_id)
     assert incidents.get(desk, incident_id).evidence == ()
+
+
+def test_a_required_list_stays_required_and_a_closed_incidents_stand(
+    desk: Desk, incident_id: str
+) -> None:
+    """Showing it again is no way out, and ticks do not change after the end."""
+    checklists.show(desk, incident_id, checklist_of("c", ["a", "b"], required=True))
+    assert checklists.show(desk, incident_id, checklist_of("c", ["a", "b"])).is_required
+    for item in ("a", "b"):
+        checklists.tick(desk, incident_id, "c", item)
+    incidents.resolve(desk, incident_id, fields={"resolution": "done"})
+    incidents.move(desk, incident_id, "close", fields={"cause": "a full disk"})
+    with pytest.raises(StateError, match="is closed"):
+        checklists.untick(desk, incident_id, "c", "a")

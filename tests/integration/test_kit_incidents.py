@@ -19,7 +19,7 @@ from imtkit.errors import (
     NotFoundError,
     StateError,
 )
-from imtkit.kit import Desk, incidents
+from imtkit.kit import Desk, corrections, incidents
 from imtkit.model.incident import Incident
 from imtkit.model.opening import Opening
 
@@ -249,8 +249,8 @@ EMPTY: dict[str, Act] = {
     "a person": lambda desk, i: incidents.assign(desk, i, "scribe", ""),
     "a task": lambda desk, i: incidents.ask(desk, i, "", assignee="Bo"),
     "an assignee": lambda desk, i: incidents.ask(desk, i, "x", assignee=""),
-    "a correction": lambda desk, i: incidents.correct(desk, i, 1, {}, reason=""),
-    "a withdrawal": lambda desk, i: incidents.withdraw(desk, i, 1, reason=""),
+    "a correction": lambda desk, i: corrections.correct(desk, i, 1, {}, reason=""),
+    "a withdrawal": lambda desk, i: corrections.withdraw(desk, i, 1, reason=""),
     "a title": lambda desk, i: incidents.set_fields(desk, i, {"title": " "}),
 }
 
@@ -351,7 +351,7 @@ def test_tasks_are_asked_for_and_done_once(desk: Desk, incident_id: str) -> None
 def test_a_correction_replaces_and_keeps_the_old(desk: Desk, incident_id: str) -> None:
     """The new entry stands in the old one's place and time, with the reason; once only."""
     note = incidents.note(desk, incident_id, "disk ful", at=NOON - HOUR)
-    entry = incidents.correct(desk, incident_id, note.n, {"text": "disk full"}, reason="typo")
+    entry = corrections.correct(desk, incident_id, note.n, {"text": "disk full"}, reason="typo")
     assert entry.data["text"] == "disk full"
     assert (entry.supersedes, entry.occurred_at) == (note.n, NOON - HOUR)
     assert entry.data["reason_for_correction"] == "typo"
@@ -359,14 +359,14 @@ def test_a_correction_replaces_and_keeps_the_old(desk: Desk, incident_id: str) -
     assert incident.superseded == {note.n}
     assert incident.entries[note.n - 1] == note
     with pytest.raises(StateError, match="Entry 2 of INC-2026-0001 was corrected already"):
-        incidents.correct(desk, incident_id, note.n, {"text": "x"}, reason="r")
-    assert incidents.correct(desk, incident_id, entry.n, {"text": "y"}, reason="r").n == 4
+        corrections.correct(desk, incident_id, note.n, {"text": "x"}, reason="r")
+    assert corrections.correct(desk, incident_id, entry.n, {"text": "y"}, reason="r").n == 4
 
 
 def test_a_corrected_opening_leaves_the_state_alone(desk: Desk, incident_id: str) -> None:
     """The title is mended in lists too, and what happened since still counts."""
     incidents.acknowledge(desk, incident_id)
-    incidents.correct(desk, incident_id, 1, {"title": "Orders are slow"}, reason="exact")
+    corrections.correct(desk, incident_id, 1, {"title": "Orders are slow"}, reason="exact")
     incident = incidents.get(desk, incident_id)
     assert (incident.title, incident.status) == ("Orders are slow", "acknowledged")
     (row,) = incidents.list_(desk, Query())
@@ -375,16 +375,62 @@ def test_a_corrected_opening_leaves_the_state_alone(desk: Desk, incident_id: str
 
 def test_a_withdrawal_takes_an_entry_back(desk: Desk, incident_id: str) -> None:
     """It stays readable and counts no longer; openings and withdrawals stay."""
-    incidents.acknowledge(desk, incident_id)
-    entry = incidents.withdraw(desk, incident_id, 2, reason="wrong incident")
+    incidents.decide(desk, incident_id, "Roll back", reason="errors")
+    entry = corrections.withdraw(desk, incident_id, 2, reason="wrong incident")
     incident = incidents.get(desk, incident_id)
-    assert (incident.status, incident.acknowledged_at) == ("open", None)
+    assert incident.decisions == ()
     assert len(incident.entries) == 3
-    for n, says in ((1, "opening cannot be withdrawn"), (2, "corrected already")):
+    for n, says in ((1, "is not withdrawn"), (2, "corrected already"), (entry.n, "not withdrawn")):
         with pytest.raises(StateError, match=says):
-            incidents.withdraw(desk, incident_id, n, reason="r")
-    with pytest.raises(StateError, match="withdrawal cannot be withdrawn"):
-        incidents.withdraw(desk, incident_id, entry.n, reason="r")
+            corrections.withdraw(desk, incident_id, n, reason="r")
+
+
+def test_corrections_are_no_way_round_the_rules(desk: Desk, incident_id: str) -> None:
+    """States, severities and modes change by their verbs; parts and authors are checked."""
+    incidents.set_fields(desk, incident_id, {"severity": "sev1"})
+    incidents.acknowledge(desk, incident_id)
+    for n in (2, 3):
+        with pytest.raises(StateError, match="is not corrected"):
+            corrections.correct(desk, incident_id, n, {"to": "sev4"}, reason="r")
+        with pytest.raises(StateError, match="is not withdrawn"):
+            corrections.withdraw(desk, incident_id, n, reason="r")
+    for part in ("severity", "mode", "titel"):
+        with pytest.raises(NotFoundError):
+            corrections.correct(desk, incident_id, 1, {part: "live"}, reason="r")
+    for data in ({}, {"title": ""}):
+        with pytest.raises(InputError):
+            corrections.correct(desk, incident_id, 1, data, reason="r")
+    note = incidents.note(desk, incident_id, "by a person")
+    robot = desk.acting_as("automation/alertmanager")
+    with pytest.raises(AuthorityError, match="may not take back"):
+        corrections.correct(robot, incident_id, note.n, {"text": "x"}, reason="r")
+    corrections.correct(desk, incident_id, 1, {"title": "Orders are slow"}, reason="exact")
+    assert incidents.get(desk, incident_id).opened_by == "Ann Example"
+
+
+def test_what_was_owed_is_owed_again_after_a_reopening(desk: Desk, incident_id: str) -> None:
+    """The old resolution and cause stay in the log, and are no answer to the new end."""
+    incidents.resolve(desk, incident_id, fields={"resolution": "restarted"})
+    incidents.move(desk, incident_id, "close", fields={"cause": "a full disk"})
+    incidents.reopen(desk, incident_id, reason="errors are back")
+    with pytest.raises(MissingFieldsError, match="resolution"):
+        incidents.resolve(desk, incident_id)
+
+
+def test_a_change_of_state_is_not_told_to_be_before_the_last(desk: Desk, incident_id: str) -> None:
+    """Time to resolve cannot be negative."""
+    with pytest.raises(InputError, match="cannot be earlier"):
+        incidents.move(
+            desk, incident_id, "resolve", fields={"resolution": "x"}, at=NOON - 24 * HOUR
+        )
+
+
+def test_nobody_is_no_actor_and_holds_no_role(desk: Desk, incident_id: str) -> None:
+    """Anonymous is never in the log."""
+    with pytest.raises(IdentityError):
+        incidents.note(desk.acting_as("anonymous lynx"), incident_id, "x")
+    with pytest.raises(InputError, match="nobody's name"):
+        incidents.assign(desk, incident_id, "scribe", "Anonymous")
 
 
 @pytest.mark.parametrize("n", [0, -1, 2, 10**9])
@@ -393,7 +439,7 @@ def test_an_entry_that_is_not_there_cannot_be_corrected(
 ) -> None:
     """The error says how many there are."""
     with pytest.raises(NotFoundError, match=f"has no entry {n}; it has 1"):
-        incidents.correct(desk, incident_id, n, {}, reason="r")
+        corrections.correct(desk, incident_id, n, {}, reason="r")
 
 
 # Lists
