@@ -21,7 +21,8 @@ _FINGERPRINT = re.compile(r"[\x21-\x7e]{1,200}")
 class Notice:
     """One alert as its sender tells it. Times are aware UTC; ``ended_at`` only when over.
 
-    One episode of an alert is its fingerprint and start: a redelivery repeats both.
+    One episode of an alert is its fingerprint and start: a redelivery repeats both. ``group``
+    is what its sender groups it under; empty when it does not say.
     """
 
     source: str
@@ -32,6 +33,7 @@ class Notice:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
+    group: str = ""
 
     @property
     def name(self) -> str:
@@ -99,6 +101,7 @@ class _Message(TypedDict):
     """Alertmanager's webhook message; fields we do not need are ignored."""
 
     version: Literal["4"]
+    groupKey: NotRequired[str]
     alerts: list[_Alert]
     truncatedAlerts: NotRequired[int]
 
@@ -116,11 +119,12 @@ def delivery_from_alertmanager(body: bytes) -> Delivery:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the body"
         raise _refused(f"{place}: {first['msg'].lower()}") from error
-    notices = tuple(_notice(alert) for alert in message["alerts"])
+    group = message.get("groupKey", "")
+    notices = tuple(_notice(alert, group) for alert in message["alerts"])
     return Delivery(notices, max(0, message.get("truncatedAlerts", 0)))
 
 
-def _notice(alert: _Alert) -> Notice:
+def _notice(alert: _Alert, group: str) -> Notice:
     fingerprint, started_at, ended_at = alert["fingerprint"], alert["startsAt"], alert.get("endsAt")
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise _refused(f"an alert's fingerprint is {fingerprint[:80]!r}")
@@ -138,6 +142,7 @@ def _notice(alert: _Alert) -> Notice:
         labels=alert.get("labels", {}),
         annotations=alert.get("annotations", {}),
         url=alert.get("generatorURL", ""),
+        group=group,
     )
 
 

@@ -6,6 +6,7 @@ Each stage takes what is known of one alert and returns more of it. Nothing is w
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -23,14 +24,16 @@ Action = Literal["", "known", "join", "open", "resolve", "unknown"]
 class Case:
     """One alert on its way: what is to be done with it, and in which incident.
 
-    ``known``: told before. ``join``: an incident of the same service is open. ``open``: a new
-    one. ``resolve``: over. ``unknown``: over, but never heard of.
+    ``known``: told before. ``join``: an incident of the same service or group is open.
+    ``open``: a new one, under the key ``opening``. ``resolve``: over. ``unknown``: over, but
+    never heard of.
     """
 
     notice: Notice
     action: Action = ""
     incident: str = ""
     severity: str = ""
+    opening: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Surroundings:
     store: Store
     settings: Settings
 
+
+_GOING_ON = tuple(status for status in STATUSES if status in ("open", "acknowledged", "mitigated"))
 
 Stage = Callable[[Case, Surroundings], Case]
 
@@ -57,16 +62,41 @@ def recognise(case: Case, around: Surroundings) -> Case:
 
 
 def group(case: Case, around: Surroundings) -> Case:
-    """A new alert joins the newest live incident of its service that is not over."""
+    """A new alert joins the newest live incident of its service that is not over.
+
+    An alert that names no service joins the one that its sender's group opened: a storm of
+    such alerts is one incident.
+    """
     if case.action:
         return case
-    service = case.notice.service
-    if service:
-        going_on = tuple(s for s in STATUSES if s in ("open", "acknowledged", "mitigated"))
-        query = Query(statuses=going_on, modes=("live",), service=service, limit=1)
+    notice = case.notice
+    if notice.service:
+        query = Query(statuses=_GOING_ON, modes=("live",), service=notice.service, limit=1)
         for summary in around.store.incidents(query):
             return replace(case, action="join", incident=summary.id)
-    return replace(case, action="open")
+    elif notice.group:
+        return _with_its_group(case, around)
+    return replace(case, action="open", opening=f"{notice.episode}/opened")
+
+
+def _with_its_group(case: Case, around: Surroundings) -> Case:
+    """Join the group's latest incident, else open its next; they are numbered by their keys.
+
+    The key makes two who open at the same time open one.
+    """
+    digest = hashlib.sha256(case.notice.group.encode()).hexdigest()
+    latest, number = "", 0
+    while opened := around.store.find(key := f"group/{case.notice.source}/{digest}/{number}"):
+        latest, number = opened.incident, number + 1
+    if latest and _is_going_on(latest, around.store):
+        return replace(case, action="join", incident=latest)
+    return replace(case, action="open", opening=key)
+
+
+def _is_going_on(incident: str, store: Store) -> bool:
+    """Whether it is not over; asks the list first, as a storm's incident is long to read."""
+    newest = store.incidents(Query(statuses=_GOING_ON, modes=("live",), limit=100))
+    return any(one.id == incident for one in newest) or store.incident(incident).status in _GOING_ON
 
 
 def propose_severity(case: Case, around: Surroundings) -> Case:

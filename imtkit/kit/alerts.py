@@ -43,7 +43,8 @@ def receive(desk: Desk, body: bytes, *, source: str = "alertmanager") -> list[Ou
     """
     delivery = delivery_from(source, body)
     machine = desk.acting_as(f"{AUTOMATION}{source}", "alert")
-    outcomes = [_take_in(machine, notice) for notice in delivery.notices]
+    known = runbooks.list_(desk.settings)
+    outcomes = [_take_in(machine, notice, known) for notice in delivery.notices]
     if delivery.left_out:
         for incident_id in dict.fromkeys(one.incident for one in outcomes if one.incident):
             told = f"{source} left {delivery.left_out} more alerts out of this delivery."
@@ -74,9 +75,9 @@ def parameters_for(runbook: Runbook, alert: Alert) -> dict[str, Any]:
     return values
 
 
-def _take_in(desk: Desk, notice: Notice) -> Outcome:
+def _take_in(desk: Desk, notice: Notice, known: Sequence[Runbook]) -> Outcome:
     case = considered(notice, Surroundings(desk.store, desk.settings))
-    answers = _answers(desk, notice)
+    answers = _answers(known, notice)
     names = tuple(runbook.name for runbook in answers)
     match case.action:
         case "open":
@@ -110,7 +111,7 @@ def _open(desk: Desk, case: Case) -> str:
         measures=notice.measures,
         summary=notice.annotations.get("description", ""),
     )
-    return incidents.open_(desk, opening, key=f"{notice.episode}/opened").id
+    return incidents.open_(desk, opening, key=case.opening).id
 
 
 def _received(desk: Desk, notice: Notice) -> Draft:
@@ -149,9 +150,9 @@ def _resolve(desk: Desk, case: Case) -> None:
     desk.store.change(case.incident, decide)
 
 
-def _answers(desk: Desk, notice: Notice) -> list[Runbook]:
+def _answers(known: Sequence[Runbook], notice: Notice) -> list[Runbook]:
     """Runbooks for an alert: one its ``runbook_url`` names first, then by metadata."""
-    every: Mapping[str, Runbook] = {one.name: one for one in runbooks.list_(desk.settings)}
+    every: Mapping[str, Runbook] = {one.name: one for one in known}
     try:
         path = urlsplit(notice.annotations.get("runbook_url", "")).path
     except ValueError:

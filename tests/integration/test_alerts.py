@@ -15,7 +15,7 @@ from imtkit.kit import Desk, alerts, incidents, runbooks
 PAYLOADS = os.environ.get("IMT_PAYLOADS", "")
 
 
-def delivery(*alerts_: dict, left_out: int = 0) -> bytes:
+def delivery(*alerts_: dict, left_out: int = 0, group: str = "") -> bytes:
     """An Alertmanager message of these alerts, each a change to one that is sound."""
     sound = {
         "status": "firing",
@@ -29,6 +29,7 @@ def delivery(*alerts_: dict, left_out: int = 0) -> bytes:
     message = {
         "version": "4",
         "truncatedAlerts": left_out,
+        "groupKey": group,
         "alerts": [sound | changed for changed in alerts_],
     }
     return json.dumps(message).encode()
@@ -56,6 +57,34 @@ def test_measures_in_annotations_propose_the_severity(desk: Desk):
     incident = incidents.get(desk, alerts.receive(desk, body)[0].incident)
     assert incident.severity == "sev1"
     assert [e.type for e in incident.entries].count("severity.proposed") == 1
+
+
+def nameless(number: int) -> dict:
+    """An alert that names no service."""
+    labels = {"alertname": "DiskFull", "instance": f"node-{number}"}
+    return {"labels": labels, "fingerprint": f"{number:016x}"}
+
+
+def test_a_storm_of_alerts_without_a_service_is_one_incident(desk: Desk):
+    """400 alerts of one Alertmanager group open one incident, and it holds all of them."""
+    storm = delivery(*map(nameless, range(400)), group='{}:{alertname="DiskFull"}')
+    outcomes = alerts.receive(desk, storm)
+    assert {one.incident for one in outcomes} == {outcomes[0].incident}
+    assert [one.action for one in outcomes] == ["opened"] + 399 * ["joined"]
+    assert len(incidents.get(desk, outcomes[0].incident).alerts) == 400
+    assert {one.action for one in alerts.receive(desk, storm)} == {"known"}
+
+
+def test_a_group_opens_anew_only_when_its_incident_is_over(desk: Desk):
+    """Other groups have incidents of their own; after a resolution the group opens its next."""
+    one, other = '{}:{alertname="DiskFull"}', "{}:{}"
+    first = alerts.receive(desk, delivery(nameless(1), group=one))[0].incident
+    assert alerts.receive(desk, delivery(nameless(2), group=other))[0].incident != first
+    incidents.resolve(desk, first, fields={"resolution": "Freed some space."})
+    (again,) = alerts.receive(desk, delivery(nameless(3), group=one))
+    assert (again.action, again.incident == first) == ("opened", False)
+    (joined,) = alerts.receive(desk, delivery(nameless(4), group=one))
+    assert (joined.action, joined.incident) == ("joined", again.incident)
 
 
 def test_redelivery_changes_nothing(desk: Desk):
