@@ -7,8 +7,8 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -59,6 +59,7 @@ class Execution:
         self._step_seconds = conditions.step_seconds or options.get("execution_timeout")
         self._stop = conditions.stop or Stop()
         self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._loop = asyncio.new_event_loop()
 
     def run(self) -> None:
@@ -72,28 +73,44 @@ class Execution:
             self._stop.ask("cancelled", "cancelled by hand")
             raise
         finally:
+            self._wait_for(outcome)
             thread.join()
+
+    def _wait_for(self, outcome: Future[None]) -> None:
+        """Wait for the run's end; who presses Ctrl-C again need not wait for the grace.
+
+        Not by joining the thread: Python takes a thread for ended whose join was interrupted.
+        """
+        while not outcome.done():
+            try:
+                wait([outcome])
+            except KeyboardInterrupt:
+                self._call(self._hurry.set)
 
     def _work(self, outcome: Future[None]) -> None:
         asyncio.set_event_loop(self._loop)
+        fault: BaseException | None = None
         try:
             self._loop.run_until_complete(self._watched_run())
         except BaseException as error:  # noqa: BLE001 # handed on whole to the waiting thread
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(None)
-        finally:
+            fault = error
+        try:
             self._loop.run_until_complete(_tidy(self._loop))
             self._loop.close()
+        finally:
+            if fault is None:
+                outcome.set_result(None)
+            else:
+                outcome.set_exception(fault)
 
-    def _wake(self) -> None:
+    def _call(self, what: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the run is over, and its loop closed
-            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._loop.call_soon_threadsafe(what)
 
     async def _watched_run(self) -> None:
         """The run, while somebody looks at the clock and whether it is wished to end."""
         looking = asyncio.ensure_future(self._look_around())
-        self._stop.listen(self._wake)
+        self._stop.listen(lambda: self._call(self._stopping.set))
         limit = self._conditions.run_seconds
         if limit is not None:
             words = f"the run was not over after {limit:g} s"
@@ -234,7 +251,7 @@ class Execution:
                 return await self._ended(work, cell)
             why = (self._stop.status, self._stop.words)
             self._stop.is_heeded = bool(self._stop.status)
-            await down_the_ladder(work, client.km)
+            await down_the_ladder(work, client.km, self._hurry)
             await self._ended(work, cell)
             return why if why[0] else ("timed-out", f"no end after {limit:g} s")
         finally:

@@ -51,14 +51,21 @@ class Stop:
 
 
 async def down_the_ladder(
-    work: asyncio.Future[Any], manager: AsyncKernelManager, *, grace_seconds: float = GRACE_SECONDS
+    work: asyncio.Future[Any], manager: AsyncKernelManager, hurry: asyncio.Event
 ) -> None:
     """End a cell that runs: interrupt it, give it a grace, kill its kernel, give up waiting.
 
-    When it returns, ``work`` is done and what the cell printed until then has arrived.
+    ``hurry`` cuts the grace short. When it returns, ``work`` is done and what the cell printed
+    until then has arrived.
     """
-    await manager.interrupt_kernel()
-    await asyncio.wait({work}, timeout=grace_seconds)
+    hurrying = asyncio.ensure_future(hurry.wait())
+    try:
+        await manager.interrupt_kernel()
+        await asyncio.wait(
+            {work, hurrying}, timeout=GRACE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        hurrying.cancel()
     if not work.done():
         await manager.signal_kernel(9)
         await asyncio.wait({work}, timeout=_LAST_SECONDS)

@@ -21,7 +21,7 @@ from terminal import IMT, caller
 from imtkit.errors import RunError, StateError, StepError
 from imtkit.kit import Desk, open_desk, running, runs
 from imtkit.model.incident import Run
-from imtkit.runs.stop import Stop
+from imtkit.runs.stop import GRACE_SECONDS, Stop
 
 SLOW = [
     code("one", "print('kept')"),
@@ -75,7 +75,7 @@ def only_run(desk: Desk) -> Run:
     return run
 
 
-def wait_for(holds: Callable[[], object], seconds: float = 40) -> None:
+def wait_for(holds: Callable[[], object], seconds: float = 90) -> None:
     """Wait until something holds."""
     until = time.monotonic() + seconds
     while not holds():
@@ -290,3 +290,19 @@ def test_a_run_goes_on_while_its_notebook_cannot_be_saved(
     assert run.status == ("completed" if is_mended else "failed")
     if is_mended:
         assert text(cells(desk, run)["work"]) == "worked\n"
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_grace(desk: Desk, workspace: Path):
+    """Whoever is in a hurry gets the ladder's last rung at once, and the truth all the same."""
+    write_notebook(workspace / "runbooks" / "stubborn.ipynb", [code("long", STUBBORN)])
+    with imt_run(workspace, "stubborn") as process:
+        wait_for(lambda: has_printed(desk))
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert time.monotonic() - began < GRACE_SECONDS
+    run = only_run(desk)
+    assert (run.status, statuses(run)) == ("cancelled", {"long": "cancelled"})
+    assert kernels(workspace) == []
