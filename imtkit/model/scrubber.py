@@ -33,7 +33,7 @@ class Scrubber:
         self.forms = tuple(sorted(self._marks, key=lambda form: (-len(form), form)))
         self._pattern = re.compile("|".join(map(re.escape, self.forms)) or r"(?!)")
         self._first = frozenset(form[0] for form in self.forms)
-        self._longest = len(self.forms[0]) if self.forms else 0
+        self.longest = len(self.forms[0]) if self.forms else 0
 
     def __bool__(self) -> bool:
         return bool(self.forms)
@@ -76,7 +76,7 @@ class Scrubber:
             at = found.end()
 
     def _held_from(self, text: str, at: int) -> int:
-        for place in range(max(at, len(text) - self._longest + 1), len(text)):
+        for place in range(max(at, len(text) - self.longest + 1), len(text)):
             if text[place] in self._first:
                 end = text[place:]
                 if any(len(form) > len(end) and form.startswith(end) for form in self.forms):

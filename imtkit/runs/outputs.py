@@ -13,7 +13,7 @@ from nbformat.v4 import new_output
 
 from imtkit.errors import KernelError
 from imtkit.model.scrubber import Scrubber
-from imtkit.runs.volume import LINES, Budget, Transcript, Volume, shortened
+from imtkit.runs.volume import LINES, Budget, Transcript, Volume, overwritten, shortened
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -29,7 +29,8 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
     def __init__(
         self, nb: NotebookNode, *, scrubber: Scrubber, beside: Path | None, **options: Any
     ) -> None:
-        super().__init__(nb, **options)
+        # nbclient's own merging of streams takes minutes for a line of a million characters.
+        super().__init__(nb, **{**options, "coalesce_streams": False})
         self.arrived = 0
         self.clear_before_next_output = False
         self._scrubber = scrubber
@@ -78,6 +79,10 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
             _stream(cell.outputs, name).text = text
         if words:
             _stream(cell.outputs, "stderr").text += words
+        for one in cell.outputs:
+            if one.output_type == "stream":
+                one.text = overwritten(one.text)
+        cell.outputs = _in_order(cell.outputs)
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
@@ -141,13 +146,25 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
 
     def _next(self, content: Mapping[str, Any]) -> dict[str, Any]:
         name = content["name"]
-        text, self._rests[name] = self._scrubber.begun(self._rests.get(name, "") + content["text"])
+        text = self._rests.get(name, "") + content["text"]
+        # What is cut here may be half a secret: it must be long gone from what is shown.
+        text = self._volume.skimmed(name, text, margin=self._scrubber.longest)
+        text, self._rests[name] = self._scrubber.begun(text)
         return {**content, "text": text}
 
 
 def _shortened(content: Mapping[str, Any]) -> dict[str, Any]:
     lines = [shortened(str(line)) for line in content.get("traceback", [])]
     return {**content, "evalue": shortened(str(content.get("evalue", ""))), "traceback": lines}
+
+
+def _in_order(outs: list[NotebookNode]) -> list[NotebookNode]:
+    """Standard output before standard error where they meet: which came first is chance."""
+    names = [one.get("name", "") for one in outs]
+    for at in range(len(outs) - 1):
+        if names[at : at + 2] == ["stderr", "stdout"]:
+            return [*outs[:at], outs[at + 1], outs[at], *outs[at + 2 :]]
+    return outs
 
 
 def _stream(outs: list[NotebookNode], name: str) -> NotebookNode:

@@ -57,6 +57,12 @@ class Excerpt:
         self._characters_out += cut
         self._lines_out += together.count("\n", 0, cut)
 
+    def skip(self, text: str, until: int) -> None:
+        """Leave out what was last so far, and this text until a place."""
+        self._characters_out += len(self._tail) + until
+        self._lines_out += self._tail.count("\n") + text.count("\n", 0, until)
+        self._tail = ""
+
     def text(self, where: str) -> str:
         """The text as it is shown; ``where`` says where the whole is."""
         if self.is_whole:
@@ -90,6 +96,17 @@ class Transcript:
     def is_begun(self) -> bool:
         """Whether anything was meant to be written."""
         return bool(self._size or self._dropped)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more will be written."""
+        return self._dropped > 0
+
+    def skip(self, text: str, until: int) -> None:
+        """Count a text until a place as dropped."""
+        for start in range(0, until, _CHARACTERS):
+            part = text[start : min(until, start + _CHARACTERS)]
+            self._dropped += len(part.encode("utf-8", "replace"))
 
     def write(self, text: str) -> None:
         """Add to the file, as far as there is room; the rest is counted."""
@@ -174,6 +191,20 @@ class Volume:
         self._display_bytes = 0
         self._unshown = 0
 
+    def skimmed(self, name: str, text: str, *, margin: int) -> str:
+        """The part of a piece that still matters: its end, once the file is full.
+
+        So a flood costs little more than receiving it. ``margin`` more characters are left at
+        the beginning than can ever be shown.
+        """
+        stream = self._streams.get(name)
+        enough = _CHARACTERS + margin
+        if stream is None or stream.is_whole or not self.transcript.is_full or len(text) <= enough:
+            return text
+        stream.skip(text, len(text) - enough)
+        self.transcript.skip(text, len(text) - enough)
+        return text[-enough:]
+
     def said(self, name: str, text: str) -> str:
         """Take in the next piece of a stream; the stream as it is to be shown now."""
         excerpt = self._streams.setdefault(name, Excerpt(self._lines))
@@ -215,6 +246,14 @@ def shortened(text: str) -> str:
     excerpt = Excerpt(2 * len(text))
     excerpt.add(text)
     return excerpt.text("the whole is not kept")
+
+
+def overwritten(text: str) -> str:
+    """A text as a terminal leaves it: what stands before a carriage return is written over."""
+    if "\r" not in text:
+        return text
+    lines = text.split("\n")
+    return "\n".join(line[line.rfind("\r", 0, len(line) - 1) + 1 :] for line in lines)
 
 
 def _first(text: str, lines: int, characters: int) -> str:

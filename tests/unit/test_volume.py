@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imtkit.runs.volume import Budget, Excerpt, Transcript, Volume, shortened
+from imtkit.runs.volume import Budget, Excerpt, Transcript, Volume, overwritten, shortened
 
 LINES = [f"line {n}\n" for n in range(100)]
 
@@ -70,6 +70,21 @@ def test_the_whole_goes_to_a_file_in_the_order_it_came(tmp_path: Path):
     assert volume.transcript.told() == told
 
 
+def test_a_flood_is_skimmed_once_the_file_is_full(tmp_path: Path):
+    """What is not looked at is counted, and the last lines are still the last."""
+    volume = Volume(4, Transcript(tmp_path / "a.txt", Budget(1_000)))
+    flood = "".join(f"line {n}\n" for n in range(30_000))
+    assert volume.skimmed("stdout", flood, margin=9) == flood
+    volume.said("stdout", flood)
+    rest = volume.skimmed("stdout", flood, margin=9)
+    assert rest == flood[-100_009:]
+    shown = volume.said("stdout", rest)
+    assert shown.startswith("line 0\nline 1\n[imtkit: 59,996 lines ")
+    assert shown.endswith("]\nline 29998\nline 29999\n")
+    volume.ended()
+    assert volume.transcript.told()["dropped"] == 2 * len(flood) - volume.transcript.told()["size"]
+
+
 def test_a_file_of_an_earlier_attempt_is_left_alone(tmp_path: Path):
     """The log names it by its SHA-256."""
     path = tmp_path / "run.cell.txt"
@@ -118,6 +133,19 @@ def test_a_full_disk_or_no_file_stops_nothing(tmp_path: Path):
         assert transcript.told()["dropped"] == 4
     assert "not kept (no output file was named)" in nowhere.where()
     assert "No such file" in missing.where()
+
+
+def test_a_carriage_return_writes_over_its_line():
+    """As nbclient does it, in time that grows with the text and not with its square."""
+    for before, after in [
+        ("a\rb\rc\nd", "c\nd"),
+        ("10%\r20%\r", "20%\r"),
+        ("dos\r\nlines\r\n", "dos\r\nlines\r\n"),
+        ("plain", "plain"),
+        ("", ""),
+    ]:
+        assert overwritten(before) == after
+    assert overwritten("x" * 5_000_000 + "\ry") == "y"
 
 
 def test_displays_have_an_end_and_clearing_begins_anew():
