@@ -2,7 +2,7 @@
 
 A declaration is a plain assignment in the cell tagged ``parameters``::
 
-    url: str = "http://127.0.0.1:8080/"  # address to probe
+    url: str  # address to probe; without a default it must be given
     count: int = 20  # requests to make
     environment: Literal["prod", "stage"] = "prod"  # where to look
 

@@ -134,9 +134,11 @@ def test_a_run_that_fails_is_printed_and_ends_with_8(imt: Imt, workspace: Path) 
         (("no-such",), 3, "no-such"),
         (("http-servce",), 3, "Did you mean 'http-service'?"),
         (("http-service", "-p", "urll=http://x"), 2, "Did you mean 'url'?"),
-        (("http-service", "-p", "count=many"), 2, "a whole number"),
+        (("http-service", "-p", "url=http://x", "-p", "count=many"), 2, "a whole number"),
+        (("http-service",), 2, "-p url=…"),
+        (("postgres",), 2, "-p dsn=…"),
         (("http-service", "-p", "count"), 2, "name=value"),
-        (("http-service", "--incident", "INC-1999-0001"), 3, "INC-1999-0001"),
+        (("http-service", "-p", "url=http://x", "--incident", "INC-1999-0001"), 3, "INC-1999-0001"),
         (("broken.ipynb",), 2, "broken.ipynb"),
     ],
 )

@@ -38,6 +38,17 @@ class Service:
         answer(status=500 if sick and self.served % 2 else 200, wait=0.15 * sick)(sock, path)
 
 
+@pytest.mark.parametrize(("name", "target"), [(NAME, "url"), ("postgres", "dsn")])
+def test_without_a_target_nothing_is_probed_wherever_it_runs(
+    desk: Desk, tmp_path: Path, name: str, target: str
+) -> None:
+    """Plain papermill is told what to give; no incident is opened, and nothing is measured."""
+    where = Path(__file__).resolve().parents[2] / "runbooks" / f"{name}.ipynb"
+    with pytest.raises(papermill.PapermillExecutionError, match=f"-p {target}="):
+        papermill.execute_notebook(where, tmp_path / "out.ipynb", progress_bar=False)
+    assert desk.store.incidents(Query()) == []
+
+
 def test_a_sick_service_is_diagnosed_down_to_its_dependency(go, desk: Desk) -> None:
     """Errors and slowness are measured, the failing dependency named, and nothing is done."""
     with site(Service(float("inf"))) as here:
