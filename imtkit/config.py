@@ -183,9 +183,14 @@ def load_settings(root: Path) -> Settings:
             f"{root} has no {FILE}.", hint=f"Make it a workspace with: imt init {root}"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+        raise ConfigError(
+            f"{path} is not valid TOML: {error}.",
+            hint='Mend that place. A table is written [store], a setting in it: url = "…"',
+        ) from error
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}.", hint="Make it a file that you may read."
+        ) from error
     defaults = tomllib.loads((shipped("templates") / FILE).read_text(encoding="utf-8"))
     document = _checked(path, raw)
     merged = {**defaults, **document}
@@ -265,6 +270,14 @@ def _checked(path: Path, raw: Mapping[str, Any]) -> dict[str, Any]:
         raise _config_error(path, error) from error
 
 
+_SHAPES: Mapping[str, str] = {
+    # pydantic's kind of error -> how the value is written in TOML
+    "string_type": 'in quotes: "…"',
+    "list_type": 'as a list: ["…", "…"]',
+    "dict_type": 'as a table of its own: [name], and name = "…" in it',
+}
+
+
 def _config_error(path: Path, error: ValidationError) -> ConfigError:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
@@ -273,7 +286,11 @@ def _config_error(path: Path, error: ValidationError) -> ConfigError:
         top = len(first["loc"]) == 1
         hint = suggestion(name, _Document.__annotations__) if top else "Mend its name or remove it."
         return ConfigError(f"{path}: '{place}' is not a setting imtkit knows.", hint=hint)
-    return ConfigError(f"{path}: '{place}' is wrong: {first['msg'].lower()}.")
+    shape = _SHAPES.get(first["type"], "as the imt.toml that 'imt init' makes has it")
+    hint = f"Write it {shape}."
+    if first["type"] == "missing":
+        hint = "Add it to that table."
+    return ConfigError(f"{path}: '{place}' is wrong: {first['msg'].lower()}.", hint=hint)
 
 
 def resolve_secret(reference: str) -> str:
@@ -292,7 +309,10 @@ def resolve_secret(reference: str) -> str:
     if kind == "env":
         value = os.environ.get(name, "")
         if not value:
-            raise ConfigError(f"The environment variable {name} is not set.")
+            raise ConfigError(
+                f"The environment variable {name} is not set.",
+                hint="Set it where imtkit runs, or refer to another place in imt.toml.",
+            )
         return value
     if kind == "file":
         path = Path(name if name.startswith("~") else f"/{name}").expanduser()
@@ -300,7 +320,8 @@ def resolve_secret(reference: str) -> str:
             return path.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise ConfigError(
-                f"The secret file {path} cannot be read: {error.strerror}."
+                f"The secret file {path} cannot be read: {error.strerror}.",
+                hint="Make it readable, or refer to another place in imt.toml.",
             ) from error
     raise ConfigError(
         f"Secrets of kind '{kind}' are not known.", hint=suggestion(kind, ("env", "file"))
@@ -332,7 +353,10 @@ def _known_references() -> dict[str, str]:
     try:
         return dict(json.loads(os.environ.get("IMT_SECRETS") or "{}"))
     except (ValueError, TypeError) as error:
-        raise ConfigError("IMT_SECRETS is not a JSON table of references.") from error
+        raise ConfigError(
+            "IMT_SECRETS is not a JSON table of references.",
+            hint="Unset it: imtkit itself sets it for the processes that it starts.",
+        ) from error
 
 
 def named_incident() -> str:

@@ -59,7 +59,10 @@ class Desk:
         if at is not None:
             zone = _zone(at)
             if at > self.clock.now():
-                raise InputError(f"{at.isoformat()} is still to come; the log keeps what happened.")
+                raise InputError(
+                    f"{at.isoformat()} is still to come; the log keeps what happened.",
+                    hint="Say when it was, such as 10m or 14:05, or leave the time out for now.",
+                )
         return Draft(
             type_,
             self.scrubber.table(data or {}),

@@ -316,4 +316,4 @@ def _with_fields(incident: Incident, values: Mapping[str, object]) -> Incident:
 def need_text(what: str, text: str) -> None:
     """InputError when there is nothing but blanks."""
     if not text.strip():
-        raise InputError(f"{what} is empty.")
+        raise InputError(f"{what} is empty.", hint="Say it in words; nothing was stored.")

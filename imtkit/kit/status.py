@@ -66,7 +66,9 @@ def post(desk: Desk, incident_id: str, words: Words, *, page: str = "") -> Updat
     for state in words.components.values():
         one_of("component state", state, COMPONENT_STATES)
     if not words.body.strip():
-        raise InputError("A status update needs words.")
+        raise InputError(
+            "A status update needs words.", hint="Say what people outside should know."
+        )
     if is_automation(desk.who()):
         raise AuthorityError(
             f"{desk.who()} may not publish: a person answers for what is said outside.",

@@ -89,9 +89,15 @@ def read_notebook(path: Path) -> tuple[bytes, Mapping[str, Any]]:
         content = path.read_bytes()
         document = json.loads(content)
     except OSError as error:
-        raise InputError(f"The notebook {path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not a notebook: {error}.") from error
+        raise InputError(
+            f"The notebook {path} cannot be read: {error.strerror}.",
+            hint="Make it a file that you may read.",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} is not a notebook: {error}.",
+            hint="Put it back from version control, or begin anew: imt runbook new NAME",
+        ) from error
     if not isinstance(document, dict) or not isinstance(document.get("cells"), list):
         raise InputError(
             f"{path} is not a notebook of format 4.",
