@@ -32,8 +32,7 @@ def shown_steps(face: Face, name: str, count: int) -> Iterator[OnStep]:
     """Shows the steps of one run of this many, as it is told of them."""
     console = face.console(is_talk=True)
     if not console.is_terminal:
-        face.say(f"Running {name}: {count} steps.")
-        yield _Lines(face, count)
+        yield _Lines(face, name, count)
         return
     with _progress(face) as progress:
         bars = _Bars(progress, progress.add_task(f"{name}: starting", total=count, said=""))
@@ -54,14 +53,19 @@ def _progress(face: Face) -> Progress:
 
 
 class _Lines:
-    """One line for each step that has ended."""
+    """A line when the first step begins, and one for each step that has ended."""
 
-    def __init__(self, face: Face, count: int) -> None:
+    def __init__(self, face: Face, name: str, count: int) -> None:
         self._face = face
+        self._name = name
+        self._is_begun = False
         self._count = count
         self._ended = 0
 
     def __call__(self, event: StepEvent) -> None:
+        if not self._is_begun:
+            self._is_begun = True
+            self._face.say(f"Running {self._name}: {self._count} steps.")
         if event.finished_at is None:
             return
         self._ended += 1

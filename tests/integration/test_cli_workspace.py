@@ -150,6 +150,7 @@ def test_what_cannot_run_is_refused_before_anything_is_stored(
     done = imt("run", *words)
     assert (done.code, done.out) == (code, ""), done.err
     assert said in done.err
+    assert "Running" not in done.err
     assert imt("incident", "list", "--json").json == []
 
 
