@@ -33,7 +33,7 @@ class Scrubber:
         self.forms = tuple(sorted(self._marks, key=lambda form: (-len(form), form)))
         self._pattern = re.compile("|".join(map(re.escape, self.forms)) or r"(?!)")
         self._first = frozenset(form[0] for form in self.forms)
-        self.longest = len(self.forms[0]) if self.forms else 0
+        self._longest = len(self.forms[0]) if self.forms else 0
 
     def __bool__(self) -> bool:
         return bool(self.forms)
@@ -75,8 +75,20 @@ class Scrubber:
             out += [text[at : found.start()], self._marks[found[0]]]
             at = found.end()
 
+    def past(self, text: str, at: int) -> int:
+        """The first place from ``at`` on where a cut leaves no secret in two."""
+        while True:
+            ends = [
+                found + len(form)
+                for form in self.forms
+                if (found := text.find(form, max(0, at - len(form) + 1), at + len(form) - 1)) >= 0
+            ]
+            if not ends:
+                return at
+            at = max(ends)
+
     def _held_from(self, text: str, at: int) -> int:
-        for place in range(max(at, len(text) - self.longest + 1), len(text)):
+        for place in range(max(at, len(text) - self._longest + 1), len(text)):
             if text[place] in self._first:
                 end = text[place:]
                 if any(len(form) > len(end) and form.startswith(end) for form in self.forms):

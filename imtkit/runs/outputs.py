@@ -147,8 +147,7 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
     def _next(self, content: Mapping[str, Any]) -> dict[str, Any]:
         name = content["name"]
         text = self._rests.get(name, "") + content["text"]
-        # What is cut here may be half a secret: it must be long gone from what is shown.
-        text = self._volume.skimmed(name, text, margin=self._scrubber.longest)
+        text = self._volume.skimmed(name, text, self._scrubber.past)
         text, self._rests[name] = self._scrubber.begun(text)
         return {**content, "text": text}
 

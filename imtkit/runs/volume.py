@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -191,19 +191,20 @@ class Volume:
         self._display_bytes = 0
         self._unshown = 0
 
-    def skimmed(self, name: str, text: str, *, margin: int) -> str:
+    def skimmed(self, name: str, text: str, past: Callable[[str, int], int]) -> str:
         """The part of a piece that still matters: its end, once the file is full.
 
-        So a flood costs little more than receiving it. ``margin`` more characters are left at
-        the beginning than can ever be shown.
+        So a flood costs little more than receiving it. ``past`` says where, from a place on,
+        the text may be cut.
         """
         stream = self._streams.get(name)
-        enough = _CHARACTERS + margin
-        if stream is None or stream.is_whole or not self.transcript.is_full or len(text) <= enough:
+        cut = len(text) - _CHARACTERS
+        if stream is None or stream.is_whole or not self.transcript.is_full or cut <= 0:
             return text
-        stream.skip(text, len(text) - enough)
-        self.transcript.skip(text, len(text) - enough)
-        return text[-enough:]
+        cut = past(text, cut)
+        stream.skip(text, cut)
+        self.transcript.skip(text, cut)
+        return text[cut:]
 
     def said(self, name: str, text: str) -> str:
         """Take in the next piece of a stream; the stream as it is to be shown now."""

@@ -78,6 +78,19 @@ def test_pieces_come_out_as_the_whole_would(one: str, two: str, around: list[str
     assert streamed(scrubber, pieces) == scrubber.text(text)
 
 
+@given(SECRETS, st.lists(TEXTS, min_size=2, max_size=4), st.data())
+def test_a_cut_leaves_no_secret_in_two(secret: str, around: list[str], data):
+    """What is after a cut is scrubbed as well as the whole: no end of a secret is left."""
+    scrubber = Scrubber({"token": secret})
+    text = secret.join(around)
+    wished = data.draw(st.integers(0, len(text)))
+    place = scrubber.past(text, wished)
+    assert place >= wished
+    for form in scrubber.forms:
+        spanning = range(max(0, place - len(form) + 1), place)
+        assert not [at for at in spanning if text.startswith(form, at)]
+
+
 def test_what_is_held_back_is_short():
     """Only an end that may be a secret's beginning waits; all else is passed on at once."""
     scrubber = Scrubber({"token": CANARY})
