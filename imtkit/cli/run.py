@@ -49,7 +49,7 @@ def ended_by_signal(stop: Stop) -> Iterator[None]:
     "-p", "--parameter", "pairs", type=PAIR, multiple=True, help="A parameter of the runbook."
 )
 @click.option("--incident", "incident_id", type=INCIDENT, default="", help="Else one is opened.")
-@click.option("--mode", type=click.Choice(MODES), default="", help="Else live, or its incident's.")
+@click.option("--mode", type=click.Choice(MODES), help="Else live, or its incident's.")
 @click.option("--timeout", type=SECONDS, help="The most seconds that a step may take.")
 @click.option("--deadline", type=SECONDS, help="The most seconds that the run may take.")
 @writes
@@ -68,6 +68,7 @@ def run(
     from imtkit.cli.progress import watched
     from imtkit.kit import runbooks, running, runs
 
+    where["mode"] = where["mode"] or ""
     found = runbooks.find(face.settings(), runbook)
     path, values, control = str(found.path), dict(pairs), runs.Control(timeout, deadline)
     with face.desk() as desk, watched(face, found) as on_step, ended_by_signal(control.stop):

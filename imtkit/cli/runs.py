@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imtkit.cli.arguments import INCIDENT
+from imtkit.cli.arguments import INCIDENT, PAIR
 from imtkit.cli.documents import run_document
 from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
 from imtkit.model.words import moment_text, one_line, span_text
@@ -96,6 +96,37 @@ def cancel(face: Face, run: str) -> None:
         found = running.cancel(desk, run)
         document = run_document(found, desk.settings.root)
     face.give(document, f"{found.id}: asked to end. See it: imt runs show {found.id} --follow")
+
+
+@runs.command(
+    examples=(
+        "imt runs resume 20261121T201600Z-1a2b3c",
+        "imt runs resume 20261121T201600Z-1a2b3c -p site=south",
+    )
+)
+@click.argument("run")
+@click.option("-p", "--parameter", "pairs", type=PAIR, multiple=True, help="A value to correct.")
+@writes
+@pass_face
+def resume(face: Face, run: str, pairs: tuple[tuple[str, str], ...]) -> None:
+    """Go on with a run at its first step that did not complete, on a new kernel."""
+    from imtkit.cli.progress import shown_steps
+    from imtkit.cli.run import ended_by_signal
+    from imtkit.kit import resume as again
+    from imtkit.kit import running
+    from imtkit.kit.runs import Control, require_completed
+
+    control = Control()
+    with face.desk() as desk, ended_by_signal(control.stop):
+        running.reap(desk)
+        found = again.find(desk, run)
+        with shown_steps(face, found.runbook, len(found.steps)) as on_step:
+            done = again.resume(
+                desk, found.id, parameters=dict(pairs), on_step=on_step, control=control
+            )
+        document = run_document(done, desk.settings.root)
+    face.give(document, f"{done.incident}: {done.runbook} {done.status}.")
+    require_completed(done)
 
 
 @runs.command(examples=("imt runs reap",))

@@ -9,7 +9,7 @@ from typing import Any
 from imtkit.errors import NotFoundError, StateError
 from imtkit.kit import incidents, runbooks
 from imtkit.kit.desk import Desk
-from imtkit.kit.runs import Attempt, OnStep, carry_out, run_key, the_run
+from imtkit.kit.runs import Attempt, Control, OnStep, carry_out, run_key, the_run
 from imtkit.model.entries import Draft
 from imtkit.model.incident import Incident, Run
 from imtkit.runs.notebook import kept_cells, read_executed
@@ -38,6 +38,7 @@ def resume(
     *,
     parameters: Mapping[str, Any] | None = None,
     on_step: OnStep | None = None,
+    control: Control | None = None,
 ) -> Run:
     """Go on with a run at its first step that did not complete, on a new kernel.
 
@@ -74,10 +75,9 @@ def resume(
 
     desk.store.change(run.incident, unless_going_on)
     again = the_run(incidents.get(desk, run.incident), run.id)
-    values = again.parameters if corrections else {}
     kept = kept_cells(executed, completed)
-    attempt = Attempt(run.id, run.incident, runbook, values, output, again.attempt, kept)
-    return carry_out(desk, attempt, on_step)
+    attempt = Attempt(run.id, run.incident, runbook, again.parameters, output, again.attempt, kept)
+    return carry_out(desk, attempt, on_step, control)
 
 
 def _notebook(desk: Desk, run: Run) -> Path:

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from imtkit.errors import ImtkitError, InputError, NotFoundError, StepError, StoreError
+from imtkit.errors import (
+    ImtkitError,
+    InputError,
+    NotFoundError,
+    StepError,
+    StoreError,
+    WaitingError,
+)
 from imtkit.kit import incidents, runbooks
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import Draft, utc_text
@@ -116,6 +123,11 @@ def require_completed(run: Run) -> Run:
     """The run, when every step completed; StepError names the one that did not."""
     if run.status == "completed":
         return run
+    if run.status == "waiting":
+        raise WaitingError(
+            f"Run of '{run.runbook}' waits for a person: {run.error}",
+            hint=f"Answer it (imt gate list), then: imt runs resume {run.id}",
+        )
     bad = next((s for s in run.steps if s.status not in ("completed", "not-run")), None)
     where = f" at step '{bad.title or bad.id}'" if bad else ""
     raise StepError(
@@ -258,18 +270,23 @@ def step_draft(desk: Desk, run_id: str, event: StepEvent) -> Draft:
     return replace(desk.draft("step.finished", data), occurred_at=event.finished_at)
 
 
-def sit_down(desk: Desk, incident_id: str, *, notebook: str, kernel: str) -> str:
+def sit_down(
+    desk: Desk, incident_id: str, *, notebook: str, kernel: str, by_hand: bool = True
+) -> str:
     """Log that a person works in a notebook on a kernel; the run id its cells belong to.
 
-    The same notebook on the same kernel is one sitting, however often it joins.
+    Without ``by_hand`` a machine does, papermill for one, without imtkit's runner. ``notebook``
+    is empty where it is not known. The same notebook on the same kernel is one sitting, however
+    often it joins.
     """
-    run_id = f"by-hand-{kernel}"[:60]
-    data = {
+    run_id = f"{'by-hand' if by_hand else 'machine'}-{kernel}"[:60]
+    data: dict[str, Any] = {
         "run": run_id,
-        "runbook": Path(notebook).stem or "notebook",
+        "runbook": Path(notebook).stem or ("notebook" if by_hand else ""),
         "output": notebook,
-        "by_hand": True,
     }
+    machine = {"title": "run without imtkit's runner", "without_runner": True}
+    data |= {"by_hand": True} if by_hand else machine
 
     def unless_there(incident: Incident) -> Sequence[Draft]:
         return [] if incident.run(run_id) else [desk.draft("run.started", data)]
