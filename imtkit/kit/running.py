@@ -27,7 +27,7 @@ def list_(desk: Desk, *, incident_id: str = "", limit: int = 50) -> list[Run]:
         found = [incidents.get(desk, incident_id)]
     else:
         found = [desk.store.incident(row.id) for row in desk.store.incidents(Query(limit=limit))]
-    runs = [run for incident in found for run in incident.runs if not run.by_hand]
+    runs = [run for incident in found for run in incident.runs if run.has_runner]
     return sorted(runs, key=lambda run: run.started_at, reverse=True)
 
 

@@ -17,6 +17,7 @@ from imtkit.model.checklist import Checklist
 from imtkit.model.entries import Entry, is_automation, superseded, utc_from_text
 from imtkit.model.gates import changes_after, gates_after
 from imtkit.model.incident import (
+    WITHOUT_RUNNER,
     Alert,
     Decision,
     Evidence,
@@ -273,8 +274,7 @@ def _run_started(incident: Incident, entry: Entry) -> Incident:
     begun = Run(
         id=_text(entry, "run"),
         runbook=_text(entry, "runbook"),
-        # Nobody says when they leave a notebook: a sitting neither runs nor completes.
-        status="by hand" if entry.data.get("by_hand") is True else "running",
+        status=_first_status(entry),
         actor=entry.actor,
         started_at=entry.occurred_at,
         incident=incident.id,
@@ -286,6 +286,13 @@ def _run_started(incident: Incident, entry: Entry) -> Incident:
         steps=_planned(entry),
     )
     return _put_run(incident, begun)
+
+
+def _first_status(entry: Entry) -> str:
+    """Nobody says when they leave a notebook: a sitting neither runs nor completes."""
+    if entry.data.get("by_hand") is True:
+        return "by hand"
+    return WITHOUT_RUNNER if entry.data.get("without_runner") is True else "running"
 
 
 def _planned(entry: Entry) -> tuple[Step, ...]:

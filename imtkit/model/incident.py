@@ -12,6 +12,8 @@ from imtkit.model.entries import Entry
 from imtkit.model.gates import Change, Gate
 
 Fields = Mapping[str, Any]
+WITHOUT_RUNNER = "without runner"
+"""The status of a run that a machine began without imtkit's runner: nobody says how it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,11 @@ class Run:
     error: str = ""
     attempt: int = 1
     steps: tuple[Step, ...] = ()
+
+    @property
+    def has_runner(self) -> bool:
+        """Whether imtkit's runner carries it out, and says how it ends."""
+        return not self.by_hand and self.status != WITHOUT_RUNNER
 
     @property
     def elapsed(self) -> timedelta | None:

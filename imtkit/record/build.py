@@ -16,7 +16,7 @@ from urllib.parse import quote
 from imtkit.contracts import Head
 from imtkit.errors import RecordError
 from imtkit.model.entries import Entry, utc_text
-from imtkit.model.incident import Incident, Run
+from imtkit.model.incident import WITHOUT_RUNNER, Incident, Run
 from imtkit.record.index import Contents, RunPage, index_html
 from imtkit.record.manifest import INDEX, LOG, MANIFEST, manifest_text, read_manifest, sha256_of
 from imtkit.record.notebook import read_notebook
@@ -153,6 +153,8 @@ class _Build:
 
 
 def _without_notebook(run: Run) -> RunPage:
+    if run.status == WITHOUT_RUNNER:
+        return RunPage(run, note="Its notebook is kept by whoever ran it.")
     return RunPage(run, problem="" if run.by_hand else "It is not known where its notebook is.")
 
 

@@ -42,12 +42,13 @@ print("whole:", entry["n"], "entries, head", before)
 @dataclass(frozen=True, slots=True)
 class RunPage:
     """A run and the page that its notebook became; ``problem`` says why there is none, or what
-    that page lacks.
+    that page lacks; ``note`` what is no problem.
     """
 
     run: Run
     href: str = ""
     problem: str = ""
+    note: str = ""
 
     @property
     def name(self) -> str:

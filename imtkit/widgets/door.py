@@ -141,7 +141,9 @@ def _sit_down(desk: Desk, ip: Any, found: Incident, magics: ImtMagics) -> None: 
     kernel = notebook.kernel_id(ip)
     if not kernel:
         return
-    run_id = runs.sit_down(desk, found.id, notebook=_place(desk, ip), kernel=kernel)
+    by_hand = notebook.has_front_end(ip)
+    place = _place(desk, ip) or ("notebook" if by_hand else "")
+    run_id = runs.sit_down(desk, found.id, notebook=place, kernel=kernel, by_hand=by_hand)
     events = ip.events
     if magics.sitting is not None:
         events.unregister("pre_run_cell", magics.sitting.before_cell)
@@ -156,7 +158,7 @@ def _sit_down(desk: Desk, ip: Any, found: Incident, magics: ImtMagics) -> None: 
 def _place(desk: Desk, ip: Any) -> str:  # noqa: ANN401
     path = notebook.notebook_path(ip)
     if path is None:
-        return "notebook"
+        return ""
     try:
         return path.resolve().relative_to(desk.settings.root.resolve()).as_posix()
     except ValueError:

@@ -14,7 +14,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from labs import write_notebook
 
-from imtkit.kit import Desk, incidents, open_desk, runs
+from imtkit.kit import Desk, incidents, open_desk, records, running, runs
 from imtkit.model.checklist import MIME_TYPE
 from imtkit.model.incident import Incident
 from imtkit.model.opening import Opening
@@ -253,6 +253,17 @@ def test_plain_papermill_runs_the_same_notebook(
     ticks = [entry for entry in state.entries if entry.type == "checklist.ticked"]
     assert [(tick.data["item"], tick.actor) for tick in ticks] == [("a", "automation/notebook")]
     assert [step.status for step in state.runs[0].steps] == ["completed", "completed"]
+    for run in state.runs:
+        assert (run.by_hand, run.status) == (False, "without runner")
+        assert run.title == "run without imtkit's runner"
+        assert (run.output_path, run.actor) == ("", "automation/notebook")
+        assert run.id.startswith("machine-")
+    record = records.build(log, incident.id)
+    assert record.problems == ()
+    html = record.index.read_text(encoding="utf-8")
+    assert "Its notebook is kept by whoever ran it." in html
+    assert "by hand" not in html.lower()
+    assert running.list_(log) == []
 
 
 def test_a_run_of_ours_logs_its_steps_once(workspace: Path, log: Desk, incident: Incident) -> None:
