@@ -2,7 +2,7 @@
 
 A declaration is a plain assignment in the cell tagged ``parameters``::
 
-    url: str  # address to probe; without a default it must be given
+    url: str = ...  # address to probe; it must be given
     count: int = 20  # requests to make
     environment: Literal["prod", "stage"] = "prod"  # where to look
 
@@ -72,7 +72,8 @@ def _declared(node: ast.stmt, comment: str) -> Parameter | None:
             type_, choices = "", ()
         case _:
             return None
-    if value is None:
+    if value is None or (isinstance(value, ast.Constant) and value.value is ...):
+        # Papermill takes only an assignment for a declaration, so '= ...' stands for "none".
         return Parameter(name, type_, None, comment, choices, is_required=True)
     try:
         default = ast.literal_eval(value)
