@@ -103,6 +103,14 @@ class Store(Protocol):
         """What is wrong with the log, first fault first; empty when every entry stands."""
         ...
 
+    def missing_rules(self) -> list[str]:
+        """The database's rules against changing entries that somebody took away."""
+        ...
+
+    def stale_lists(self) -> list[str]:
+        """Ids of incidents that lists show otherwise than the log, or not; ``rebuild`` mends."""
+        ...
+
     def rebuild(self) -> int:
         """Compute the lists' table anew from the log; the number of incidents."""
         ...

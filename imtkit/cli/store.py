@@ -12,7 +12,7 @@ from imtkit.cli.face import Face, Noun, everywhere, pass_face
 from imtkit.errors import ChainError, InputError
 
 if TYPE_CHECKING:
-    from imtkit.contracts import Fault, Head
+    from imtkit.contracts import Fault, Head, Store
 
 
 @click.group(cls=Noun)
@@ -53,10 +53,13 @@ def verify(face: Face, against: Path | None) -> None:
     with face.desk() as desk:
         faults = desk.store.verify([*anchors, *records.anchors(desk)])
         ends = desk.store.heads()
+        warnings = _warnings(desk.store, is_sound=not faults)
+    for warning in warnings:
+        face.say(f"Warning: {warning}")
     counts = {"entries": sum(head.count for head in ends), "chains": len(ends)}
     well = "{entries} entries in {chains} chains are what was stored.".format(**counts)
     face.give(
-        {**counts, "faults": faults},
+        {**counts, "faults": faults, "warnings": warnings},
         "\n".join(f"{f.incident} entry {f.n} {f.problem}" for f in faults) or well,
     )
     if faults:
@@ -85,6 +88,22 @@ def heads(face: Face) -> None:
         face.give({"heads": ends}, "\n".join(lines))
     else:
         face.say("The log is empty.")
+
+
+def _warnings(log: Store, *, is_sound: bool) -> list[str]:
+    """What is not as it should be around the entries; lists are only held against a sound log."""
+    said = []
+    rules = log.missing_rules()
+    if rules:
+        said.append(
+            f"Entries can be changed: the database's rule {', '.join(rules)} is gone. Find out "
+            "who took it away, and restore it from a backup."
+        )
+    stale = log.stale_lists() if is_sound else []
+    if stale:
+        named = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
+        said.append(f"The lists are not what the log says of {named}. Run: imt store rebuild")
+    return said
 
 
 def _not_what_was_stored(first: Fault) -> ChainError:

@@ -30,6 +30,11 @@ class SqliteEngine:
     """SQLite in WAL mode, every commit on disk (``synchronous=FULL``) before it returns."""
 
     is_sqlite = True
+    rules = ("entries_no_DELETE", "entries_no_UPDATE")
+    rules_query = (
+        "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entries'"
+        " AND sql LIKE '%RAISE(ABORT%'"
+    )
 
     def __init__(self, url: str) -> None:
         address, self.wait_seconds = _address(url)
@@ -149,6 +154,10 @@ class PostgresEngine:
     """PostgreSQL through psycopg; writers queue for one advisory lock."""
 
     is_sqlite = False
+    rules = ("entries_no_change",)
+    rules_query = (
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = 'entries'::regclass AND tgenabled <> 'D'"
+    )
     is_memory = False
 
     def __init__(self, url: str) -> None:

@@ -204,6 +204,20 @@ class SqlStore:
             rows = connection.execution_options(yield_per=_PAGE).execute(wanted)
             return first_faults((row._mapping for row in rows), kept, anchors)
 
+    def missing_rules(self) -> list[str]:
+        """The triggers that keep entries from being changed and are gone from the database."""
+        with self._engine.reading() as connection:
+            found = set(connection.exec_driver_sql(self._engine.rules_query).scalars())
+        return sorted(set(self._engine.rules) - found)
+
+    def stale_lists(self) -> list[str]:
+        """Ids of incidents that lists show otherwise than the log does, or do not show."""
+        with self._engine.snapshot() as connection:
+            of = entries.c.incident
+            known = connection.execute(sa.select(of).where(of != WORKSPACE).distinct()).scalars()
+            folded = (fold(id_, self._read(connection, id_)) for id_ in known.all())
+            return projection.differing(connection, folded)
+
     def rebuild(self) -> int:
         """Compute lists and heads anew from the log; the number of incidents."""
         with self._engine.writing() as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,6 +29,19 @@ def next_id(connection: sa.Connection, year: int) -> str:
 
 def write(connection: sa.Connection, incident: Incident) -> None:
     """Put the incident's row in place."""
+    connection.execute(sa.delete(incidents).where(incidents.c.id == incident.id))
+    connection.execute(sa.insert(incidents).values(**_row(incident)))
+
+
+def differing(connection: sa.Connection, folded: Iterable[Incident]) -> list[str]:
+    """Ids whose rows are not what these incidents, all that the log has, make of them."""
+    rows = connection.execute(sa.select(incidents))
+    kept = {str(row.id): dict(row._mapping) for row in rows}
+    wrong = [one.id for one in folded if kept.pop(one.id, None) != _row(one)]
+    return sorted({*wrong, *kept})
+
+
+def _row(incident: Incident) -> dict[str, Any]:
     summary = summarise(incident)
     match = _ID.fullmatch(incident.id)
     year, number = (int(match[1]), int(match[2])) if match else (0, 0)
@@ -37,8 +51,7 @@ def write(connection: sa.Connection, incident: Incident) -> None:
     row["tags"] = json.dumps(summary.tags, ensure_ascii=False)
     for name in _TIMES:
         row[name] = utc_text(row[name]) if row[name] else None
-    connection.execute(sa.delete(incidents).where(incidents.c.id == incident.id))
-    connection.execute(sa.insert(incidents).values(year=year, number=number, **row))
+    return {**row, "year": year, "number": number}
 
 
 def _keepable(text: str) -> str:
