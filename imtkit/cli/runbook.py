@@ -36,6 +36,8 @@ def list_(face: Face, alert: str) -> None:
         face.say("No runbook answers that. Make one with: imt runbook new NAME")
     else:
         _draw_list(face, found, settings.root)
+    for why in runbooks.broken(settings):
+        face.say(f"Left out: {why}")
 
 
 @runbook.command(examples=("imt runbook show http-service",))
@@ -63,14 +65,18 @@ def show(face: Face, name: str) -> None:
 @click.argument("name")
 @click.option("--title", default="")
 @click.option("--owner", default="", help="The team or person that keeps it true.")
+@click.option("--replace", is_flag=True, help="Even where one of that name ships with imtkit.")
 @everywhere
 @pass_face
-def new(face: Face, name: str, title: str, owner: str) -> None:
+def new(face: Face, name: str, title: str, owner: str, replace: bool) -> None:
     """Make a runbook from the starting notebook."""
     from imtkit.kit import runbooks
 
-    path = runbooks.new(face.settings(), name, title=title, owner=owner)
+    settings = face.settings()
+    path = runbooks.new(settings, name, title=title, owner=owner, replace=replace)
     face.give({"path": path}, f"{path} is there.")
+    for complaint in runbooks.lint(settings, [str(path)]):
+        face.say(f"Still to fill in: {complaint.rule}: {complaint.message}")
     face.say(f"Next: open it with imt lab, then: imt runbook lint {name}")
 
 

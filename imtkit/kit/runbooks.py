@@ -34,6 +34,17 @@ def list_(settings: Settings) -> list[Runbook]:
     return found
 
 
+def broken(settings: Settings) -> list[str]:
+    """Why each file that a list leaves out cannot be read as a runbook."""
+    found = []
+    for path in runbook_paths(settings.runbook_folders):
+        try:
+            read_runbook(path)
+        except InputError as error:
+            found.append(str(error))
+    return found
+
+
 def find(settings: Settings, name: str) -> Runbook:
     """The runbook of this name or at this path; NotFoundError names the nearest."""
     return find_runbook(settings.runbook_folders, name)
@@ -53,8 +64,13 @@ def lint(settings: Settings, names: Sequence[str] = ()) -> list[Complaint]:
     return [c for path in paths for c in lint_runbook(path, settings.severities)]
 
 
-def new(settings: Settings, name: str, *, title: str = "", owner: str = "") -> Path:
-    """Make a runbook from the starting notebook; never over one that is there."""
+def new(
+    settings: Settings, name: str, *, title: str = "", owner: str = "", replace: bool = False
+) -> Path:
+    """Make a runbook from the starting notebook; never over one that is there.
+
+    With ``replace`` it may take the place of one that ships, whose file stays as it is.
+    """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", name):
         raise InputError(
             f"'{name}' is not a runbook's name.",
@@ -63,6 +79,11 @@ def new(settings: Settings, name: str, *, title: str = "", owner: str = "") -> P
     path = settings.root / "runbooks" / f"{name}.ipynb"
     if path.exists():
         raise InputError(f"{path} exists already.", hint="Choose another name, or edit that one.")
+    if not replace and any(name == one.stem for one in runbook_paths(settings.runbook_folders)):
+        raise InputError(
+            f"A runbook '{name}' ships with imtkit; one of that name would take its place.",
+            hint="Choose another name, or give --replace.",
+        )
     start = shipped("templates") / "runbook" / "start.ipynb"
     document = json.loads(start.read_text(encoding="utf-8"))
     own = document["metadata"][METADATA]

@@ -71,7 +71,8 @@ def _reviewed(runbook: Runbook, _document: Document) -> Iterator[str]:
     try:
         date.fromisoformat(runbook.last_reviewed)
     except ValueError:
-        yield f"last_reviewed is {runbook.last_reviewed or 'empty'!r}, not a date like 2026-11-21."
+        said = f"is {runbook.last_reviewed!r}, not" if runbook.last_reviewed else "is empty; give"
+        yield f"last_reviewed {said} a date like 2026-11-21."
 
 
 def _one_parameters_cell(_runbook: Runbook, document: Document) -> Iterator[str]:

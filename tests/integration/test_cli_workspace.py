@@ -238,3 +238,30 @@ def test_the_lab_opens_in_the_workspace(workspace: Path) -> None:
     text = "".join(told)
     assert f"Serving notebooks from local directory: {workspace}" in text
     assert re.search(r"http://(localhost|127\.0\.0\.1):\d+/lab", text)
+
+
+def test_a_new_runbook_says_what_is_still_to_fill_in(imt: Imt, workspace: Path) -> None:
+    """What the linter would ask of it is told at once."""
+    made = imt("runbook", "new", "queue-backlog", "--owner", "payments")
+    assert made.code == 0, made.err
+    assert "Still to fill in: last-reviewed: last_reviewed is empty; give a date" in made.err
+    assert "Still to fill in: metadata: says nothing of its" in made.err
+
+
+def test_a_shipped_runbook_is_replaced_only_when_asked(imt: Imt, workspace: Path) -> None:
+    """A runbook of its name is refused, and made with --replace."""
+    refused = imt("runbook", "new", "http-service")
+    assert refused.code == 2
+    assert "--replace" in refused.err
+    assert not (workspace / "runbooks" / "http-service.ipynb").exists()
+    assert imt("runbook", "new", "http-service", "--replace").code == 0
+
+
+def test_a_list_of_runbooks_names_the_broken_ones(imt: Imt, workspace: Path) -> None:
+    """What cannot be read is left out of the list, and said to be."""
+    (workspace / "runbooks" / "torn.ipynb").write_text("{")
+    listed = imt("runbook", "list", "--json")
+    assert listed.code == 0
+    assert "torn" not in listed.out
+    assert "Left out: " in listed.err
+    assert "torn.ipynb" in listed.err
