@@ -41,7 +41,7 @@ _LEVEL_STYLES = {"critical": "bold red", "warning": "yellow", "ok": "green"}
     metavar="DIR",
     help=f"Else the workspace around, else ./{FOLDER}.",
 )
-@click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.option("--yes", is_flag=True, help="Ask nothing; the demo decides, as automation.")
 @writes
 @pass_face
 def demo(face: Face, fault: str, no_fault: bool, into: Path | None, yes: bool) -> None:
@@ -92,7 +92,7 @@ class Terminal:
 
     def __init__(self, face: Face, *, is_asking: bool) -> None:
         self._face = face
-        self._is_asking = is_asking
+        self.is_asking = is_asking
         self._console = face.console(is_talk=True)
 
     def begin(self, act: str) -> None:
@@ -100,7 +100,9 @@ class Terminal:
         self._console.print(f"\n{act}", style="bold")
 
     def say(self, text: str) -> None:
-        """One line, indented."""
+        """One line, indented; nothing where there is nothing to say."""
+        if not text:
+            return
         self._console.print(f"  {one_line(text, most=400)}", soft_wrap=True)
 
     def show(self, diagnosis: Diagnosis) -> None:
@@ -116,8 +118,8 @@ class Terminal:
                     self._console.print(said, soft_wrap=True)
 
     def agree(self, question: str) -> bool:
-        """The answer of whoever sits there; yes where nobody does."""
-        return not self._is_asking or click.confirm(f"  {question}", default=True, err=True)
+        """The answer of whoever sits there; only an answer that was typed is one."""
+        return click.confirm(f"  {one_line(question, most=400)}", default=None, err=True)
 
     @contextmanager
     def _watch(self, runbook: Runbook) -> Iterator[OnStep]:
@@ -144,12 +146,14 @@ def _give(face: Face, desk: Desk, ending: Ending) -> None:
         "record": ending.record,
         "page": ending.page,
         "doubts": ending.doubts,
+        "left_open": ending.left_open,
     }
     lines = [f"{ending.incident.id} is {ending.incident.status}."]
     lines += [f"  The record:    {ending.record}"]
     lines += [
         f"  A notebook:    {desk.settings.root / run.output_path}" for run in ending.incident.runs
     ]
+    lines += [f"  Left open:     {text}" for text in ending.left_open]
     if ending.page:
         lines.append(f"  The page:      {ending.page}")
     workspace = shlex.quote(str(desk.settings.root))

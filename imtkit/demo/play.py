@@ -2,6 +2,10 @@
 
 What is decided follows from what the runbook found. Where it found nothing, nothing is
 repaired; where it blames something that is not the scene's, a person must go on.
+
+A person's name stands only under what that person answered. With nobody at the terminal the
+demo decides, and ticks what it measured, as ``automation/demo``. Publishing and closing are a
+person's by rule: then whoever started the demo owns it and lends the name, and this is said.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from imtkit.kit import (
     runs,
     status,
 )
+from imtkit.model.entries import AUTOMATION
 from imtkit.model.incident import Incident, Run
 from imtkit.model.opening import Opening
 from imtkit.model.words import moment_text, span_text
@@ -36,6 +41,7 @@ from imtkit.probes import http
 from imtkit.runs.runbook import Runbook
 
 RUNBOOK = "http-service"
+MACHINE = f"{AUTOMATION}demo"
 REQUESTS = 12
 """How many requests the runbook makes each time it measures; the demo shall not take long."""
 ALERT_SECONDS = 30.0
@@ -44,6 +50,11 @@ RECOVERY_SECONDS = 20.0
 
 class Voice(Protocol):
     """Tells whoever watches what happens, and asks."""
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether somebody is there to answer."""
+        ...
 
     def begin(self, act: str) -> None:
         """A new act."""
@@ -58,7 +69,7 @@ class Voice(Protocol):
         ...
 
     def agree(self, question: str) -> bool:
-        """Whether to do it; yes where nobody can be asked."""
+        """What the person there answers; asked only where somebody is there."""
         ...
 
     def watch(self, runbook: Runbook) -> AbstractContextManager[runs.OnStep]:
@@ -68,7 +79,10 @@ class Voice(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How it ended. ``doubts`` are what should be true and is not; empty when all of it is."""
+    """How it ended. ``doubts`` are what should be true and is not; empty when all of it is.
+
+    ``left_open`` are the texts of the checklist's items that nobody ticked.
+    """
 
     incident: Incident
     found: Diagnosis
@@ -77,6 +91,7 @@ class Ending:
     record: Path
     page: Path | None
     doubts: tuple[str, ...]
+    left_open: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -90,10 +105,22 @@ class Play:
     incident_id: str = ""
     runs: list[Run] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    grounds: dict[str, str] = field(default_factory=dict)
+    """What was established and is not yet ticked: how, by the checklist item's id."""
+
+    @property
+    def machine(self) -> Desk:
+        """The desk with the demo itself at it."""
+        return self.desk.acting_as(MACHINE)
 
     def perform(self, fault: str) -> Ending:
         """Everything, from the first measurement to the archive."""
         self.voice.begin("A service at work")
+        if not self.voice.is_asking:
+            self.voice.say(
+                f"Nobody is at the terminal: the demo decides, as {MACHINE}. {self.desk.who()} "
+                "owns it; publishing and closing, which need a person, go out under that name."
+            )
         self.voice.say(f"{SERVICE} answers at {self.scene.url}, and asks an inventory behind it.")
         self._tell_look()
         if fault == "none":
@@ -130,7 +157,7 @@ class Play:
         self.voice.say(f"The alert {outcome.alert} {outcome.action} {incident.id}.")
         self.voice.say(f"{incident.severity}: {incident.title}")
         evidence.keep(
-            self.desk,
+            self.machine,
             self.incident_id,
             "The alert as it came in",
             body,
@@ -149,13 +176,16 @@ class Play:
             raise StateError("The alert fires, though nothing was broken.")
         self.voice.say("No alert fires. A drill is opened to look all the same.")
         opening = Opening(f"Is {SERVICE} well?", services=(SERVICE,), mode="drill")
-        self.incident_id = incidents.open_(self.desk, opening).id
+        self.incident_id = incidents.open_(self.machine, opening).id
 
     def _take_in_hand(self) -> None:
         incident = incidents.get(self.desk, self.incident_id)
         if incident.status == "open":
-            incidents.acknowledge(self.desk, self.incident_id)
-            self.voice.say(f"{self.desk.who()} acknowledged {self.incident_id}.")
+            incidents.acknowledge(self.machine, self.incident_id)
+            self.voice.say(f"{MACHINE} acknowledged {self.incident_id}.")
+        owner = self.desk.who()
+        incidents.assign(self.machine, self.incident_id, "owner", owner)
+        self.voice.say(f"{owner} started the demo, and owns its incident.")
 
     # Diagnosis
 
@@ -163,17 +193,25 @@ class Play:
         self.voice.begin("The runbook looks")
         found = self._run()
         self.voice.show(found)
-        incident = incidents.get(self.desk, self.incident_id)
-        self._tick("impact")
-        started = [part.started_at for part in self.scene.parts.values()]
-        if incident.opened_at and max(started) < incident.opened_at:
-            names = " and ".join(self.scene.parts)
-            told = f"Nothing was deployed: {names} run unchanged since {moment_text(max(started))}."
-            incidents.note(self.desk, self.incident_id, told)
-            self._tick("changes")
-        if found.blamed:
-            self._tick("dependency")
+        self._establish(found)
         return found
+
+    def _establish(self, found: Diagnosis) -> None:
+        """Keep what was measured, and how; what was not measured stays for people."""
+        bad_since = self.watcher.bad_since
+        if bad_since is not None:
+            rate = self.watcher.looks[-1].error_rate
+            self.grounds["impact"] = (
+                f"{rate:.0%} of the requests to {SERVICE} fail since {moment_text(bad_since)}."
+            )
+        began = bad_since or incidents.get(self.desk, self.incident_id).opened_at
+        started = max(part.started_at for part in self.scene.parts.values())
+        if began and started < began:
+            names = " and ".join(self.scene.parts)
+            told = f"Nothing was deployed: {names} run unchanged since {moment_text(started)}."
+            self.grounds["changes"] = told
+        if found.blamed:
+            self.grounds["dependency"] = found.why
 
     def _run(self) -> Diagnosis:
         incident = incidents.get(self.desk, self.incident_id)
@@ -207,17 +245,15 @@ class Play:
         """What was repaired; empty when there was nothing to repair."""
         self.voice.begin("Somebody decides")
         if found.is_well:
-            self._decide("Change nothing.", found.why)
+            self._decide("Change nothing", found.why)
             return ""
         if not found.blamed:
             raise self._left_open(f"The diagnosis blames nothing that the demo runs: {found.why}")
         part = found.blamed[0]
+        self._decide(f"Restart {part}", found.why)
         self._post("identified", f"Requests to {SERVICE} fail: {part} does not work as it should.")
-        if not self.voice.agree(f"Restart {part}?"):
-            raise self._left_open(f"Nobody agreed to restart {part}.")
-        self._decide(f"Restart {part}.", found.why)
         done = self.scene.restart(part)
-        incidents.note(self.desk, self.incident_id, done)
+        incidents.note(self.machine, self.incident_id, done)
         self.voice.say(done)
         return part
 
@@ -227,26 +263,50 @@ class Play:
             hint=f"See it: imt incident show {self.incident_id}",
         )
 
-    def _decide(self, text: str, reason: str) -> None:
-        incidents.decide(self.desk, self.incident_id, text, reason=reason)
-        self.voice.say(f"Decided by {self.desk.who()}: {text} {reason}")
-        self._tick("decision")
+    def _decide(self, what: str, reason: str) -> None:
+        """Somebody's decision: the person's who is asked, else the demo's own."""
+        desk = self.machine
+        if self.voice.is_asking:
+            if not self.voice.agree(f"{what}?"):
+                raise self._left_open(f"Nobody agreed to {what[0].lower()}{what[1:]}.")
+            desk = self.desk
+        else:
+            self.voice.say("Nobody is at the terminal: the demo decides.")
+        incidents.decide(desk, self.incident_id, f"{what}.", reason=reason)
+        self.voice.say(f"Decided by {desk.who()}: {what}. {reason}")
 
-    def _tick(self, item: str) -> None:
+    def _tick(self) -> tuple[str, ...]:
+        """Tick what is established, or what the person there says is; the texts left open."""
         shown = incidents.get(self.desk, self.incident_id).checklist(RUNBOOK)
-        if shown is not None and any(item == one.id for one in shown.open_items):
-            ticked = checklists.tick(self.desk, self.incident_id, RUNBOOK, item)
-            self.voice.say(f"Ticked: {ticked.item(item).text}")
+        left = []
+        for item in shown.open_items if shown else ():
+            grounds = self.grounds.get(item.id, "")
+            if self.voice.is_asking:
+                self.voice.say(grounds)
+                is_known, desk = self.voice.agree(f"Tick '{item.text}'?"), self.desk
+            else:
+                is_known, desk = bool(grounds), self.machine
+            if not is_known:
+                left.append(item.text)
+                continue
+            if grounds:
+                incidents.note(self.machine, self.incident_id, grounds)
+            checklists.tick(desk, self.incident_id, RUNBOOK, item.id)
+            self.voice.say(f"Ticked by {desk.who()}: {item.text}")
+        for text in left:
+            self.voice.say(f"Left open, for a person: {text}")
+        return tuple(left)
 
     def _post(self, state: str, body: str) -> None:
         """Tell the embedded page; no other page ever hears of a demo."""
         page = self._page()
         if page and incidents.get(self.desk, self.incident_id).mode == "live":
+            if self.voice.is_asking and not self.voice.agree(f"Publish {state}. {body}"):
+                return
             update = status.post(self.desk, self.incident_id, status.Words(state, body), page=page)
-            self.voice.say(f"The page {page} says: {state}. {body}")
+            self.voice.say(f"The page {page} says, by {self.desk.who()}: {state}. {body}")
             if update.state != "published":
                 self.doubts.append(f"The update '{state}' is {update.state}, not published.")
-            self._tick("word")
 
     def _page(self) -> str:
         pages = self.desk.settings.status_pages.values()
@@ -256,8 +316,7 @@ class Play:
 
     def _verify(self, found: Diagnosis, repaired: str) -> Diagnosis:
         if not repaired:
-            self._tick("verified")
-            return found
+            return found  # nothing was done, so there is no afterwards to measure
         self.voice.begin("The runbook looks again")
         ends_at = time.monotonic() + RECOVERY_SECONDS
         began = self.watcher.bad_since
@@ -268,12 +327,12 @@ class Play:
         if began is not None:
             alerts.receive(self.desk, self.watcher.payload(began, is_over=True))
         if incidents.get(self.desk, self.incident_id).status == "acknowledged":
-            incidents.mitigate(self.desk, self.incident_id, reason=f"{repaired} was restarted")
+            incidents.mitigate(self.machine, self.incident_id, reason=f"{repaired} was restarted")
         after = self._run()
         self.voice.show(after)
         if not after.is_well:
             raise self._left_open(f"It is still not well: {after.why}")
-        self._tick("verified")
+        self.grounds["verified"] = f"Measured again: {after.why}"
         return after
 
     def _end(self, found: Diagnosis, after: Diagnosis, repaired: str) -> Ending:
@@ -282,12 +341,16 @@ class Play:
         cause = found.why if repaired else "Nothing was wrong."
         if repaired:
             self._post("resolved", f"{SERVICE} answers again.")
-        incidents.resolve(self.desk, self.incident_id, fields={"resolution": resolution})
+        incidents.resolve(self.machine, self.incident_id, fields={"resolution": resolution})
+        left_open = self._tick()
+        if self.voice.is_asking and not self.voice.agree(f"Close {self.incident_id}?"):
+            raise self._left_open("It is resolved, and nobody agreed to close it.")
         closed = incidents.move(self.desk, self.incident_id, "close", fields={"cause": cause})
+        self.voice.say(f"Closed by {self.desk.who()}.")
         self._check(closed)
         page = status.build(self.desk, self._page()) if repaired and self._page() else None
         record = self.desk.folder(closed.id) / "record" / "index.html"
-        return Ending(closed, found, after, repaired, record, page, tuple(self.doubts))
+        return Ending(closed, found, after, repaired, record, page, tuple(self.doubts), left_open)
 
     def _check(self, closed: Incident) -> None:
         """What should be true now: each thing that is not is a doubt."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from terminal import IMT, Called, imt_on_terminal, imt_process
 
+from imtkit.demo.play import MACHINE
 from imtkit.demo.scene import Scene, scene_played
 from imtkit.probes import health, http
 
@@ -21,10 +22,18 @@ def demo(folder: Path, *words: str) -> Called:
     return imt_process("demo", "--json", *words, cwd=folder)
 
 
-def kept(incident: dict[str, Any]) -> dict[str, bool]:
-    """Which items of the runbook's checklist are ticked."""
+def ticked(incident: dict[str, Any]) -> dict[str, str]:
+    """Who ticked which item of the runbook's checklist."""
     (shown,) = incident["checklists"]
-    return {item["id"]: bool(item["by"]) for item in shown["items"]}
+    return {item["id"]: item["by"] for item in shown["items"] if item["by"]}
+
+
+def entries(called: Called, folder: Path) -> list[dict[str, Any]]:
+    """The timeline of the incident that a demo played in this workspace."""
+    id_ = called.json["incident"]["id"]
+    shown = imt_process("incident", "show", id_, "--json", "--workspace", str(folder), cwd=folder)
+    found: list[dict[str, Any]] = shown.json["timeline"]
+    return found
 
 
 def process_states() -> dict[int, tuple[str, int]]:
@@ -73,7 +82,6 @@ def test_a_real_fault_goes_from_the_alert_to_the_archive(tmp_path: Path) -> None
     assert told["repaired"] == "inventory"
     assert any("no answer within" in one["grounds"] for one in told["found"])
     assert {one["level"] for one in told["afterwards"]} == {"ok"}
-    assert all(kept(incident).values())
     assert [one["text"] for one in incident["decisions"]] == ["Restart inventory."]
     assert [one["state"] for one in incident["updates"]] == ["published", "published"]
     assert "demo-orders" in Path(told["page"]).read_text()
@@ -82,6 +90,31 @@ def test_a_real_fault_goes_from_the_alert_to_the_archive(tmp_path: Path) -> None
     workspace = str(tmp_path / "imt-demo")
     for check in (("record", "verify", incident["id"]), ("store", "verify")):
         assert imt_process(*check, "--workspace", workspace, cwd=tmp_path).code == 0
+
+
+def test_with_nobody_there_no_person_is_said_to_have_decided_or_ticked(tmp_path: Path) -> None:
+    """The machine signs what it measured and decided; what only people know stays open."""
+    done = demo(tmp_path, "--actor", "Ann Example", "--fault", "crash")
+    assert done.code == 0, done.err
+    incident = done.json["incident"]
+    measured = ("impact", "changes", "dependency", "verified")
+    assert ticked(incident) == dict.fromkeys(measured, MACHINE)
+    assert done.json["left_open"] == [
+        "The status page says what users see",
+        "What to do is decided, with the reason",
+    ]
+    assert [one["actor"] for one in incident["decisions"]] == [MACHINE]
+    assert incident["owner"] == "Ann Example"
+    assert "Nobody is at the terminal: the demo decides." in done.err
+    assert "Left open, for a person: The status page says what users see" in done.err
+    assert "Closed by Ann Example." in done.err
+    hers = {
+        one["type"] for one in entries(done, tmp_path / "imt-demo") if one["actor"] == "Ann Example"
+    }
+    assert {"update.requested", "incident.closed"} <= hers
+    assert not {
+        one for one in hers if one in ("decision.made", "checklist.ticked", "incident.acknowledged")
+    }
 
 
 def test_without_a_fault_nothing_is_found_and_nothing_repaired(workspace: Path) -> None:
@@ -94,7 +127,8 @@ def test_without_a_fault_nothing_is_found_and_nothing_repaired(workspace: Path) 
     assert incident["mode"] == "drill"
     assert incident["alerts"] == incident["updates"] == []
     assert [one["text"] for one in incident["decisions"]] == ["Change nothing."]
-    assert not kept(incident)["dependency"]
+    assert [one["actor"] for one in incident["decisions"]] == [MACHINE]
+    assert ticked(incident) == {"changes": MACHINE}
     assert Path(told["record"]).is_relative_to(workspace / "outputs")
 
 
@@ -109,6 +143,35 @@ def test_on_a_terminal_somebody_is_asked_before_anything_is_repaired(tmp_path: P
     assert "is left open. Nobody agreed to restart inventory." in shown
     listed = imt_process("incident", "list", "--json", cwd=tmp_path / "imt-demo").json
     assert [row["status"] for row in listed] == ["acknowledged"]
+    asked = ("incident", "show", listed[0]["id"], "--json")
+    left = imt_process(*asked, cwd=tmp_path / "imt-demo").json
+    assert (ticked(left), left["decisions"], left["updates"]) == ({}, [], [])
+
+
+def test_on_a_terminal_a_tick_is_what_the_person_answered(tmp_path: Path) -> None:
+    """Each item is asked; a no leaves it open, and a yes stands under the person's name."""
+    answers = {
+        "Restart inventory?": "y",
+        "identified.": "y",
+        "resolved.": "n",
+        "Tick 'Who is affected": "y",
+        "Tick 'Deployments": "n",
+        "Tick 'The part that fails": "y",
+        "Tick 'The status page": "n",
+        "Tick 'What to do": "y",
+        "Tick 'The service was": "n",
+        "Close INC": "y",
+    }
+    words = ["demo", "--fault", "crash", "--actor", "Ann Example"]
+    code, shown = imt_on_terminal(words, cwd=tmp_path, answers=answers, seconds=120)
+    assert code == 0, shown
+    (row,) = imt_process("incident", "list", "--json", cwd=tmp_path / "imt-demo").json
+    asked = ("incident", "show", row["id"], "--json")
+    incident = imt_process(*asked, cwd=tmp_path / "imt-demo").json
+    assert incident["status"] == "closed"
+    assert ticked(incident) == dict.fromkeys(("impact", "dependency", "decision"), "Ann Example")
+    assert [one["actor"] for one in incident["decisions"]] == ["Ann Example"]
+    assert [one["status"] for one in incident["updates"]] == ["identified"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill -9"])
