@@ -69,4 +69,6 @@ def kernel_id(ip: Any | None) -> str:  # noqa: ANN401
         return ""
     from ipykernel.connect import get_connection_file
 
-    return Path(get_connection_file()).stem.removeprefix("kernel-")
+    file = Path(get_connection_file())
+    # papermill --engine imt gives each kernel a folder of its own, and the file in it one name.
+    return file.parent.name if file.stem == "kernel" else file.stem.removeprefix("kernel-")

@@ -266,6 +266,23 @@ def test_plain_papermill_runs_the_same_notebook(
     assert running.list_(log) == []
 
 
+def test_each_run_of_papermill_with_our_engine_is_its_own(
+    workspace: Path, log: Desk, incident: Incident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs without imtkit's runner are two, whatever their kernels' files are called."""
+    import papermill
+
+    path = write_notebook(workspace / "plain.ipynb", JOIN)
+    monkeypatch.setenv("IMT_INCIDENT", incident.id)
+    for made in ("one.ipynb", "two.ipynb"):
+        papermill.execute_notebook(
+            path, workspace / made, engine_name="imt", cwd=str(workspace), progress_bar=False
+        )
+    first, second = incidents.get(log, incident.id).runs
+    assert first.id != second.id
+    assert {first.status, second.status} == {"without runner"}
+
+
 def test_a_run_of_ours_logs_its_steps_once(workspace: Path, log: Desk, incident: Incident) -> None:
     """In ``imt run`` the engine logs the steps and the notebook's hook keeps still."""
     write_notebook(workspace / "runbooks" / "checks.ipynb", "done = []", JOIN, "inc.note('hello')")
