@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from imtkit.errors import InputError
 from imtkit.model.words import one_line
 
 if TYPE_CHECKING:
+    from imtkit.kit import Desk
     from imtkit.kit.alerts import Outcome
 
 MOST_BYTES = 10_000_000
@@ -47,10 +49,34 @@ def replay(face: Face, file: str, source: str) -> None:
     body = _read(file)
     with face.desk() as desk:
         outcomes = kit.receive(desk, body, source=source)
+        hints = [_next(desk, one) for one in outcomes if one.action == "opened" and one.runbooks]
     face.give(outcomes, "\n".join(map(_line, outcomes)) or "The payload holds no alert.")
-    for outcome in outcomes:
-        for name in outcome.runbooks[:1] if outcome.action == "opened" else ():
-            face.say(f"Next: imt run {name} --incident {outcome.incident}")
+    for hint in hints:
+        face.say(hint)
+
+
+def _next(desk: Desk, outcome: Outcome) -> str:
+    """The command to type next, with what the alert says of the runbook's parameters.
+
+    An address made of a label ``instance`` is only proposed: a person reads it before it runs.
+    """
+    from imtkit.kit import alerts as kit
+    from imtkit.kit import incidents, runbooks
+
+    alert = next(
+        one
+        for one in incidents.get(desk, outcome.incident).alerts
+        if one.fingerprint == outcome.fingerprint
+    )
+    book = runbooks.find(desk.settings, outcome.runbooks[0])
+    given = kit.parameters_for(book, alert)
+    needed = {one.name for one in book.parameters if one.is_required} - set(given)
+    if "url" in needed and (instance := alert.labels.get("instance")):
+        given["url"] = f"http://{instance}/"
+    words = [f"-p {shlex.quote(f'{name}={value}')}" for name, value in given.items()]
+    words += [f"-p {name}=…" for name in sorted(needed - set(given))]
+    command = " ".join([f"imt run {book.name}", *words, f"--incident {outcome.incident}"])
+    return f"Next: {one_line(command, most=1000)}"
 
 
 def _read(file: str) -> bytes:

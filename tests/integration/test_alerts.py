@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from notebook_files import SOUND, code, write_notebook
+from terminal import caller
 
 from imtkit.errors import PayloadError
 from imtkit.kit import Desk, alerts, incidents, runbooks
@@ -183,3 +184,28 @@ def test_real_traffic_makes_each_alert_one_episode(desk: Desk):
             assert outcome.action in ("known", "unknown")
     assert len(list(desk.store.entries())) == before
     assert desk.store.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"annotations": {"url": "https://shop.example/a b"}},
+            "imt run http-service -p 'url=https://shop.example/a b' --incident",
+        ),
+        ({"labels": {"instance": "shop:8080"}}, "-p url=http://shop:8080/ --incident"),
+        ({"labels": {"instance": "a; rm x"}}, "-p 'url=http://a; rm x/' --incident"),
+        ({}, "imt run http-service -p url=… --incident"),
+    ],
+    ids=["annotation", "instance", "hostile instance", "neither"],
+)
+def test_replay_proposes_a_command_with_what_the_alert_says(
+    workspace: Path, capsys: pytest.CaptureFixture[str], changed: dict, said: str
+):
+    """Its parameters are in the command, quoted; what it does not say is left to fill in."""
+    labels = {"alertname": "HttpErrorRateHigh", **changed.get("labels", {})}
+    payload = workspace / "payload.json"
+    payload.write_bytes(delivery({"annotations": {}, **changed, "labels": labels}))
+    done = caller(capsys)("alerts", "replay", str(payload), "--workspace", str(workspace))
+    assert done.code == 0, done.err
+    assert said in done.err
