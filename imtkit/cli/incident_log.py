@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 import click
@@ -42,7 +43,7 @@ def note(face: Face, incident_id: str, text: tuple[str, ...], at: datetime | Non
     """Write something down; '-' reads it from stdin."""
     from imtkit.kit import incidents
 
-    said = sys.stdin.read().strip() if text == ("-",) else " ".join(text)
+    said = _from_stdin() if text == ("-",) else " ".join(text)
     with face.desk() as desk:
         give_entry(face, incidents.note(desk, incident_id, said, at=at))
 
@@ -220,6 +221,13 @@ def withdraw(face: Face, incident_id: str, n: int, reason: str) -> None:
 
     with face.desk() as desk:
         give_entry(face, corrections.withdraw(desk, incident_id, n, reason=reason))
+
+
+def _from_stdin() -> str:
+    """What was piped in; bytes that are no text show as their numbers."""
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="backslashreplace")
+    return sys.stdin.read().strip()
 
 
 def give_incident(face: Face, desk: Desk, found: Incident, line: str) -> None:

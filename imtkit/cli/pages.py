@@ -7,7 +7,7 @@ markup, and it cannot steer the terminal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -48,6 +48,9 @@ _STATUS_STYLES = {
     "published": "green",
     "firing": "bold red",
 }
+_LATE = timedelta(minutes=1)
+"""What happened so long before an entry above it was told later: the timeline is the log's."""
+
 _NARROW, _VERY_NARROW = 90, 56
 UNWRAPPED = 10_000
 _WIDTHS = {
@@ -250,11 +253,15 @@ def _timeline(incident: Incident) -> Rows:
     told = [entry for entry in incident.entries if not _is_routine(entry)]
     rows: Rows = []
     last_day = ""
+    latest = None
     for entry in told:
         said = _said(sentence(entry, incident))
         if entry.n in by:
             said.stylize("strike dim")
             said.append(f" (see entry {by[entry.n]})", QUIET)
+        if latest is not None and entry.occurred_at < latest - _LATE:
+            said.append(" (told later)", QUIET)
+        latest = max(latest or entry.occurred_at, entry.occurred_at)
         who = f"{entry.actor}, {entry.source}" if entry.source else entry.actor
         said.append(f"  {visible(who)}", QUIET)
         day, _, time = moment_text(entry.occurred_at).removesuffix(" UTC").partition(" ")

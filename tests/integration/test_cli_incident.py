@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
-from terminal import Called, Imt, caller, imt_on_terminal, imt_process
+from terminal import IMT, Called, Imt, caller, imt_on_terminal, imt_process
 
 from imtkit.kit import evidence, open_desk
 
@@ -104,6 +106,22 @@ def test_notes_decisions_fields_roles_and_ticks_are_written_down(imt: Imt) -> No
     assert found["services"] == ["orders", "payments"]
     assert found["roles"] == {"commander": "Ada Example"}
     assert found["timeline"][-1]["actor"] == "Bob Example"
+
+
+def test_bytes_that_are_no_text_are_kept_visibly(imt: Imt, workspace: Path) -> None:
+    """A note from stdin is never refused for its encoding: bad bytes show as numbers."""
+    id_ = opened(imt)
+    for locale in ({"PYTHONUTF8": "0", "LC_ALL": "C.UTF-8"}, {"LC_ALL": "C"}):
+        done = subprocess.run(
+            [*IMT, "incident", "note", id_, "-", "--json"],
+            cwd=workspace,
+            input=b"log: \xff\xfe caf\xc3\xa9\n",
+            capture_output=True,
+            check=False,
+            env={**os.environ, **locale},
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["data"]["text"] == "log: \\xff\\xfe café"
 
 
 def test_a_note_can_come_from_a_pipe(imt: Imt, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from clocks import FixedClock
 from rich.console import Console, RenderableType
 
 from imtkit.cli.pages import UNWRAPPED, incident_page, incident_table
@@ -134,6 +135,23 @@ def test_corrected_entries_are_marked(desk: Desk) -> None:
     found = incidents.get(desk, opened.id)
     text = drawn(incident_page(found, desk.settings.severities), 100)
     assert "It is the cache (see entry 3)" in text
+
+
+def test_what_was_told_later_says_so(desk: Desk, clock: FixedClock) -> None:
+    """The timeline keeps the log's order; an entry of an earlier time than one above is marked."""
+    id_ = incidents.open_(desk, Opening("Orders fail")).id
+    opened_at = clock.now()
+    clock.move(minutes=10)
+    incidents.note(desk, id_, "Traffic moved")
+    incidents.note(desk, id_, "The first page came", at=opened_at + timedelta(minutes=2))
+    incidents.note(desk, id_, "So did the second", at=opened_at + timedelta(minutes=3))
+    incidents.note(desk, id_, "A moment ago", at=clock.now() - timedelta(seconds=30))
+    found = incidents.get(desk, id_)
+    timeline = drawn(incident_page(found, desk.settings.severities), 100).split("Timeline")[1]
+    late = [line for line in timeline.splitlines() if "(told later)" in line]
+    assert len(late) == 2
+    assert "The first page came" in late[0]
+    assert "So did the second" in late[1]
 
 
 def test_steps_that_went_well_are_left_out_of_the_timeline(desk: Desk) -> None:
