@@ -113,10 +113,20 @@ def moment_from_text(text: str, now: datetime) -> datetime:
         ) from error
 
 
-def measures_from_pairs(pairs: tuple[tuple[str, str], ...]) -> dict[str, float]:
-    """Numbers by name; ``30%`` is 0.3."""
-    made: dict[str, float] = {}
+def table_from_pairs(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Values by name; InputError when a name is given twice, as one of the two would be lost."""
+    made: dict[str, str] = {}
     for name, text in pairs:
+        if name in made:
+            raise InputError(f"'{name}' is given twice.", hint="Give each name once.")
+        made[name] = text
+    return made
+
+
+def measures_from_pairs(pairs: tuple[tuple[str, str], ...]) -> dict[str, float]:
+    """Numbers by name; ``30%`` is 0.3. InputError when a name is given twice."""
+    made: dict[str, float] = {}
+    for name, text in table_from_pairs(pairs).items():
         number = text.strip()
         try:
             value = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)

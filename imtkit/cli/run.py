@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imtkit.cli.arguments import INCIDENT, PAIR
+from imtkit.cli.arguments import INCIDENT, PAIR, table_from_pairs
 from imtkit.cli.documents import run_document
 from imtkit.cli.face import Face, Verb, pass_face, writes
 from imtkit.model.lifecycle import MODES
@@ -70,7 +70,11 @@ def run(
 
     where["mode"] = where["mode"] or ""
     found = runbooks.find(face.settings(), runbook)
-    path, values, control = str(found.path), dict(pairs), runs.Control(timeout, deadline)
+    path, values, control = (
+        str(found.path),
+        table_from_pairs(pairs),
+        runs.Control(timeout, deadline),
+    )
     with face.desk() as desk, watched(face, found) as on_step, ended_by_signal(control.stop):
         running.reap(desk)
         done = runs.start(desk, path, parameters=values, on_step=on_step, control=control, **where)

@@ -136,6 +136,7 @@ def test_a_run_that_fails_is_printed_and_ends_with_8(imt: Imt, workspace: Path) 
         (("http-service", "-p", "urll=http://x"), 2, "Did you mean 'url'?"),
         (("http-service", "-p", "url=http://x", "-p", "count=many"), 2, "a whole number"),
         (("http-service",), 2, "-p url=…"),
+        (("http-service", "-p", "url=http://x", "-p", "url=http://y"), 2, "'url' is given twice"),
         (("postgres",), 2, "-p dsn=…"),
         (("http-service", "-p", "count"), 2, "name=value"),
         (("http-service", "-p", "url=http://x", "--incident", "INC-1999-0001"), 3, "INC-1999-0001"),
