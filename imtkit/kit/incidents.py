@@ -16,6 +16,7 @@ from imtkit.kit.desk import Desk
 from imtkit.model import lifecycle
 from imtkit.model.entries import Draft, Entry, Visibility, is_automation, utc_text
 from imtkit.model.incident import FIELD_NAMES, Incident, Summary, Task
+from imtkit.model.names import meant_by
 from imtkit.model.opening import Opening, one_of
 from imtkit.model.severity import Proposal
 
@@ -295,6 +296,8 @@ def field_value(name: str, value: object) -> object:
         )
     if not name.replace("_", "").replace("-", "").isalnum():
         raise InputError(f"'{name}' is not a field's name.", hint="Use letters, digits and '_'.")
+    if meant := meant_by(name, FIELD_NAMES):
+        raise InputError(f"There is no field '{name}'.", hint=f"Did you mean '{meant}'?")
     if name == "title":
         need_text("A title", str(value))
     if name == "category":

@@ -484,3 +484,13 @@ def test_what_was_measured_is_kept_whether_or_not_it_is_bad(desk: Desk) -> None:
         "severity.proposed",
         "severity.changed",
     ]
+
+
+@pytest.mark.parametrize(("slip", "meant"), [("titel", "title"), ("sevrity", "severity")])
+def test_a_slip_of_a_fields_name_is_refused(desk: Desk, slip: str, meant: str):
+    """A field nobody meant is not made; the one that was meant is named."""
+    incident = incidents.open_(desk, Opening("Checkout fails"))
+    with pytest.raises(InputError) as refused:
+        incidents.set_fields(desk, incident.id, {slip: "sev1"})
+    assert refused.value.hint == f"Did you mean '{meant}'?"
+    assert incidents.set_fields(desk, incident.id, {"cause": "a lost index"}).value("cause")
