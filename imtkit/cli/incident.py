@@ -15,6 +15,7 @@ from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
 from imtkit.cli.incident_log import at_option, give_incident, incident_id, log
 from imtkit.errors import MissingFieldsError
 from imtkit.model.lifecycle import CATEGORIES, MODES, STATUSES
+from imtkit.model.names import meant_by
 from imtkit.model.words import one_line
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ def open_(
     with face.desk() as desk:
         opened = incidents.open_(desk, opening, at=at)
         give_incident(face, desk, opened, _opened_line(opened))
+        levels = desk.settings.severities.levels
+        known = {one.measure for level in levels for one in level.thresholds}
+        for name in opening.measures:
+            if meant := meant_by(name, known):
+                face.say(f"No severity looks at '{name}'. Did you mean '{meant}'?")
 
 
 @incident.command("list", examples=("imt incident list --severity sev1 --service orders",))

@@ -323,3 +323,10 @@ def test_verifying_says_what_the_log_has_since(imt: Imt) -> None:
             f"The log has {words} since; build it again: imt record build {id_}"
         )
         assert imt("record", "verify", id_, "--json").json["entries_since"] == count
+
+
+def test_a_measure_that_no_severity_looks_at_names_the_nearest(imt: Imt, workspace: Path) -> None:
+    """A slip in a measure's name is taken as given, and told."""
+    opened = imt("incident", "open", "--title", "Slow", "--measure", "error_rat=0.3")
+    assert opened.code == 0, opened.err
+    assert "No severity looks at 'error_rat'. Did you mean 'error_rate'?" in opened.err
