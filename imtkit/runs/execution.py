@@ -148,7 +148,6 @@ class Execution:
             timeout=None,
             startup_timeout=self._start_timeout,
             store_widget_state=False,
-            coalesce_streams=True,
         )
         try:
             if await self._start_unless_stopped(client):
