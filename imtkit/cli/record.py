@@ -67,17 +67,22 @@ def verify(face: Face, what: str) -> None:
     if folder.is_dir():
         problems = records.verify(folder)
     else:
-        with face.desk() as desk:
-            problems = records.verify_incident(desk, what)
-            known = desk.store.incident(what.strip().upper())
-            folder, since = desk.folder(known.id) / "record", records.entries_since(known)
+        folder, since, problems = _of_incident(face, what)
     lines = [one_line(problem, most=300) for problem in problems]
-    face.give(
-        {"record": folder, "problems": problems, "entries_since": since},
-        "\n".join(lines) or f"{folder} is what was built.",
-    )
+    document = {"record": folder, "problems": problems, "entries_since": since}
+    face.give(document, "\n".join(lines) or f"{folder} is what was built.")
     if since:
         entries = "1 entry" if since == 1 else f"{since} entries"
         face.say(f"The log has {entries} since; build it again: imt record build {what.upper()}")
     if problems:
         raise RecordError(f"The record {folder} does not verify: {one_line(problems[0])}")
+
+
+def _of_incident(face: Face, incident_id: str) -> tuple[Path, int, list[str]]:
+    """Where an incident's record is, what the log has since, and what is wrong with it."""
+    from imtkit.kit import records
+
+    with face.desk() as desk:
+        problems = records.verify_incident(desk, incident_id)
+        known = desk.store.incident(incident_id.strip().upper())
+        return desk.folder(known.id) / "record", records.entries_since(known), problems

@@ -70,14 +70,11 @@ def run(
 
     where["mode"] = where["mode"] or ""
     found = runbooks.find(face.settings(), runbook)
-    path, values, control = (
-        str(found.path),
-        table_from_pairs(pairs),
-        runs.Control(timeout, deadline),
-    )
+    path, control = str(found.path), runs.Control(timeout, deadline)
+    where["parameters"] = table_from_pairs(pairs)
     with face.desk() as desk, watched(face, found) as on_step, ended_by_signal(control.stop):
         running.reap(desk)
-        done = runs.start(desk, path, parameters=values, on_step=on_step, control=control, **where)
+        done = runs.start(desk, path, on_step=on_step, control=control, **where)
     output = desk.settings.root / done.output_path
     face.give(
         run_document(done, desk.settings.root),
