@@ -286,9 +286,7 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
     "change.failed": _change_failed,
     "run.started": _run_started,
     "run.parked": lambda told: f"Run waits for a person: {told.run()}{told.after(': ', 'error')}",
-    "run.cancel-requested": lambda told: (
-        f"Asked to end: {told.run()}{told.after(': ', 'reason')}"
-    ),
+    "run.cancel-requested": lambda told: f"Asked to end: {told.run()}{told.after(': ', 'reason')}",
     "run.resumed": lambda told: (
         f"Run goes on: {told.run()}{told.after(', with ', 'parameters')}"
         f"{told.after('; changed meanwhile: ', 'edited')}"
