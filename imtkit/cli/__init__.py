@@ -7,6 +7,7 @@ own code, a usage that cannot be read is 2, Ctrl-C is 130, a fault of imtkit its
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -50,8 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
     except Exception as error:  # noqa: BLE001 # the outermost frame of this face
         _trace(face)
-        if isinstance(error, OSError):
-            _close_stdout()  # what it still holds fails again at the end, and hides the code
         return _unexpected(error, face)
 
 
@@ -96,11 +95,21 @@ def _told(error: ImtkitError, face: Face) -> int:
 
 
 def _unexpected(error: Exception, face: Face) -> int:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+        return _unwritten(error, face)
     described: dict[str, object] = {"type": type(error).__name__, "retryable": False}
     if not face.is_verbose:
         described["hint"] = "This is a fault of imtkit. Run it again with -v to see where."
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return _failed(text, described, face, 1)
+
+
+def _unwritten(error: OSError, face: Face) -> int:
+    """What was to be printed has no room where stdout leads; what was done is done."""
+    _close_stdout()  # what it still holds fails again at the end, and hides the code
+    hint = "What the command did stands. Print it to another place, and it is all there."
+    told = {"type": "OSError", "hint": hint, "retryable": True}
+    return _failed(f"The result could not be printed: {error.strerror}.", told, face, 1)
 
 
 def _failed(message: str, described: Mapping[str, object], face: Face, code: int) -> int:
