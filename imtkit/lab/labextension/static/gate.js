@@ -54,6 +54,8 @@ export function drawGate(root, actions) {
   const buttons = new Map();
   let known = null;
   let isRecording = false;
+  /* What was pressed and is not recorded: said until an answer is, or the log is read again. */
+  let lost = "";
   root.classList.add("imt-live", "imt-live-gate");
   root.append(parts.field);
 
@@ -76,7 +78,12 @@ export function drawGate(root, actions) {
   };
 
   const press = async (answer) => {
+    if (root.dataset.state === "unreachable") {
+      lost = `NOT RECORDED: “${answer}”.`;
+      say(parts.problem, `${lost} Nothing can be answered now.`);
+    }
     if (!mayPress()) return;
+    lost = "";
     isRecording = true;
     setState("live");
     say(parts.problem, "");
@@ -91,7 +98,8 @@ export function drawGate(root, actions) {
     if (root.dataset.state === "live") show(known);
     if (!failure) return;
     say(parts.status, "");
-    complain(failure, `NOT RECORDED: “${answer}”.`);
+    lost = `NOT RECORDED: “${answer}”.`;
+    complain(failure, lost);
   };
 
   const showButtons = (gate) => {
@@ -130,7 +138,10 @@ export function drawGate(root, actions) {
       parts.said.tabIndex = -1;
       parts.said.focus();
     }
-    if (root.dataset.state !== "live") say(parts.problem, "");
+    if (root.dataset.state !== "live") {
+      lost = "";
+      say(parts.problem, "");
+    }
     setState("live");
     tell(gate);
   };
@@ -145,7 +156,8 @@ export function drawGate(root, actions) {
 
   const unreachable = (error) => {
     setState("unreachable");
-    complain(error, `${known ? "What stands here may be old. " : ""}Nothing can be answered now.`);
+    const stale = known ? "What stands here may be old." : "";
+    complain(error, [lost, stale, "Nothing can be answered now."].filter(Boolean).join(" "));
   };
 
   parts.retry.addEventListener("click", () => actions.retry());
