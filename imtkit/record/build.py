@@ -113,7 +113,10 @@ class _Build:
             "runs": [{"id": one.run.id, "page": one.href} for one in runs],
             "problems": list(problems),
         }
-        self._text(MANIFEST, manifest_text(self.draft, _head(self.incident), about))
+        manifest = manifest_text(self.draft, _head(self.incident), about)
+        # Whole or not there: half a manifest of a killed builder would look like a damaged record.
+        self._text(f"{MANIFEST}.part", manifest)
+        (self.draft / f"{MANIFEST}.part").rename(self.draft / MANIFEST)
         return problems
 
     def _text(self, name: str, text: str) -> None:
