@@ -14,7 +14,7 @@ from imtkit.errors import (
     WaitingError,
 )
 from imtkit.kit import gates
-from imtkit.kit.desk import Desk
+from imtkit.kit.desk import Desk, id_of
 from imtkit.kit.gates import Question
 from imtkit.model.entries import Draft
 from imtkit.model.gates import Change, gate_id
@@ -57,14 +57,14 @@ def ask(desk: Desk, incident_id: str, plan: Plan, question: Question) -> Change:
         _check_same(known, plan, question)
         return []
 
-    desk.store.change(incident_id.strip().upper(), unless_asked)
+    desk.store.change(id_of(incident_id), unless_asked)
     gates.state(desk, incident_id, asked)
     return get(desk, incident_id, asked)
 
 
 def get(desk: Desk, incident_id: str, change: str) -> Change:
     """A change as the log has it now; NotFoundError names the nearest."""
-    return _of(desk.store.incident(incident_id.strip().upper()), change)
+    return _of(desk.store.incident(id_of(incident_id)), change)
 
 
 def carry_out(
@@ -109,7 +109,7 @@ def _begin(desk: Desk, incident_id: str, change: str) -> Change:
         begun = desk.draft("change.begun", {"change": change})
         return [begun] if found.state == "approved" else []
 
-    desk.store.change(incident_id.strip().upper(), claim)
+    desk.store.change(id_of(incident_id), claim)
     return get(desk, incident_id, change)
 
 
@@ -145,7 +145,7 @@ def _attempt(desk: Desk, incident_id: str, change: Change, deed: Callable[[], ob
 def _record(desk: Desk, incident_id: str, change: str, state: str, *, error: str = "") -> Change:
     data = {"change": change, **({"error": error} if error else {})}
     draft = desk.draft(f"change.{state}", data)
-    desk.store.append(incident_id.strip().upper(), draft)
+    desk.store.append(id_of(incident_id), draft)
     return get(desk, incident_id, change)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from imtkit.errors import NotFoundError, StateError
-from imtkit.kit.desk import Desk
+from imtkit.kit.desk import Desk, id_of
 from imtkit.model.checklist import Checklist
 from imtkit.model.entries import Draft
 from imtkit.model.incident import Incident
@@ -28,13 +28,13 @@ def show(desk: Desk, incident_id: str, checklist: Checklist) -> Checklist:
             return []
         return [desk.draft("checklist.shown", definition)]
 
-    desk.store.change(incident_id.strip().upper(), unless_shown)
+    desk.store.change(id_of(incident_id), unless_shown)
     return get(desk, incident_id, checklist.name)
 
 
 def get(desk: Desk, incident_id: str, name: str) -> Checklist:
     """A checklist as the log has it now."""
-    return _of(desk.store.incident(incident_id.strip().upper()), name)
+    return _of(desk.store.incident(id_of(incident_id)), name)
 
 
 def tick(
@@ -92,7 +92,7 @@ def _mark(
         key = f"{incident.id}/{type_}/{nonce}" if nonce else None
         return [desk.draft(type_, data, key=key)]
 
-    desk.store.change(incident_id.strip().upper(), decide)
+    desk.store.change(id_of(incident_id), decide)
     return get(desk, incident_id, name)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imtkit.errors import AuthorityError, InputError, NotFoundError, StateError
-from imtkit.kit.desk import Desk
+from imtkit.kit.desk import Desk, id_of
 from imtkit.kit.incidents import field_value, need_text
 from imtkit.model.entries import Draft, Entry, is_automation
 from imtkit.model.incident import Incident
@@ -51,7 +51,7 @@ def correct(
             said["opened_by"] = incident.opened_by
         return [desk.draft(old.type, said, at=old.occurred_at, visibility=old.visibility)]
 
-    return desk.store.change(incident_id.strip().upper(), replace_it)[0]
+    return desk.store.change(id_of(incident_id), replace_it)[0]
 
 
 def withdraw(desk: Desk, incident_id: str, n: int, *, reason: str) -> Entry:
@@ -68,7 +68,7 @@ def withdraw(desk: Desk, incident_id: str, n: int, *, reason: str) -> Entry:
         _check_author(desk, old)
         return [desk.draft("entry.withdrawn", {"supersedes": n, "reason": reason})]
 
-    return desk.store.change(incident_id.strip().upper(), take_back)[0]
+    return desk.store.change(id_of(incident_id), take_back)[0]
 
 
 def _standing(incident: Incident, n: int) -> Entry:

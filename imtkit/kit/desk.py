@@ -102,6 +102,11 @@ def open_desk(root: Path | None = None, *, actor: str = "", source: str = "cli")
     return Desk(settings, store, SystemClock(), actor, source, scrubber)
 
 
+def id_of(text: str) -> str:
+    """An incident's id as the log has it; people type it in any case."""
+    return text.strip().upper()
+
+
 def _zone(at: datetime) -> str:
     if at.tzinfo is None:
         raise InputError(

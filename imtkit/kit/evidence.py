@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from imtkit.errors import InputError, StateError, StoreError
-from imtkit.kit.desk import Desk
+from imtkit.kit.desk import Desk, id_of
 from imtkit.model.checklist import slug
 from imtkit.model.incident import Evidence, Incident
 
@@ -25,7 +25,7 @@ def keep(
     title = title.strip()
     if not title:
         raise InputError("Evidence needs a title.")
-    incident = desk.store.incident(incident_id.strip().upper())
+    incident = desk.store.incident(id_of(incident_id))
     title = desk.scrubber.text(title)
     content = _scrubbed(desk, content)
     sha256 = hashlib.sha256(content).hexdigest()

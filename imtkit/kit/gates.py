@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from imtkit.contracts import Query
 from imtkit.errors import AuthorityError, DeniedError, InputError, NotFoundError, StateError
-from imtkit.kit.desk import Desk
+from imtkit.kit.desk import Desk, id_of
 from imtkit.model.entries import Draft, is_automation, utc_text
 from imtkit.model.gates import APPROVE, EXPIRY, Gate, gate_id
 from imtkit.model.incident import Incident
@@ -69,13 +69,13 @@ def open_(desk: Desk, incident_id: str, question: Question) -> Gate:
         _check_same(known, question)
         return _expiry(desk, incident, known)
 
-    desk.store.change(incident_id.strip().upper(), unless_asked)
+    desk.store.change(id_of(incident_id), unless_asked)
     return get(desk, incident_id, asked)
 
 
 def get(desk: Desk, incident_id: str, gate: str) -> Gate:
     """A gate, or the approval of a change, as the log has it now."""
-    return gate_of(desk.store.incident(incident_id.strip().upper()), gate)
+    return gate_of(desk.store.incident(id_of(incident_id)), gate)
 
 
 def state(desk: Desk, incident_id: str, gate: str) -> Gate:
@@ -84,7 +84,7 @@ def state(desk: Desk, incident_id: str, gate: str) -> Gate:
     if not found.is_due(desk.clock.now()):
         return found
     desk.store.change(
-        incident_id.strip().upper(),
+        id_of(incident_id),
         lambda incident: _expiry(desk, incident, gate_of(incident, gate)),
     )
     return get(desk, incident_id, gate)
@@ -124,7 +124,7 @@ def answer(
             )
         return [_answer_draft(desk, incident, found, (chosen, reason.strip()))]
 
-    desk.store.change(incident_id.strip().upper(), decide)
+    desk.store.change(id_of(incident_id), decide)
     after = get(desk, incident_id, gate)
     if after.state == "expired":
         raise expired(after)

@@ -12,7 +12,7 @@ from imtkit import config
 from imtkit.contracts import Query
 from imtkit.errors import AuthorityError, InputError, NotFoundError
 from imtkit.kit import records
-from imtkit.kit.desk import Desk
+from imtkit.kit.desk import Desk, id_of
 from imtkit.model import lifecycle
 from imtkit.model.entries import Draft, Entry, Visibility, is_automation, utc_text
 from imtkit.model.incident import FIELD_NAMES, Incident, Summary, Task
@@ -56,7 +56,7 @@ def open_(
 
 def get(desk: Desk, incident_id: str) -> Incident:
     """The incident as the log has it now; ids may be typed in any case."""
-    return desk.store.incident(incident_id.strip().upper())
+    return desk.store.incident(id_of(incident_id))
 
 
 def list_(desk: Desk, query: Query) -> list[Summary]:
@@ -97,7 +97,7 @@ def move(
         moved = lifecycle.move(merged, verb, desk.settings.owed, draft)
         return [*given, *(_owed_again(desk, incident) if verb == "reopen" else ()), moved]
 
-    desk.store.change(incident_id.strip().upper(), decide)
+    desk.store.change(id_of(incident_id), decide)
     if verb == "close":
         records.build(desk, incident_id)
     return get(desk, incident_id)
@@ -135,7 +135,7 @@ def note(
     """Write something down; ``at`` when it happened earlier."""
     need_text("A note", text)
     draft = desk.draft("note.added", {"text": text}, at=at, visibility=visibility, key=key)
-    return desk.store.append(incident_id.strip().upper(), draft)[0]
+    return desk.store.append(id_of(incident_id), draft)[0]
 
 
 def decide(
@@ -145,7 +145,7 @@ def decide(
     need_text("A decision", text)
     need_text("A decision's reason", reason)
     draft = desk.draft("decision.made", {"text": text, "reason": reason}, at=at)
-    return desk.store.append(incident_id.strip().upper(), draft)[0]
+    return desk.store.append(id_of(incident_id), draft)[0]
 
 
 def set_fields(
@@ -155,9 +155,7 @@ def set_fields(
 
     AuthorityError when automation would lower the severity.
     """
-    desk.store.change(
-        incident_id.strip().upper(), lambda found: _field_drafts(desk, found, values, reason)
-    )
+    desk.store.change(id_of(incident_id), lambda found: _field_drafts(desk, found, values, reason))
     return get(desk, incident_id)
 
 
@@ -174,7 +172,7 @@ def assign(desk: Desk, incident_id: str, role: str, person: str) -> Incident:
         held = incident.owner if role == "owner" else incident.roles.get(role)
         return [] if held == person else [draft]
 
-    desk.store.change(incident_id.strip().upper(), unless_held)
+    desk.store.change(id_of(incident_id), unless_held)
     return get(desk, incident_id)
 
 
@@ -186,7 +184,7 @@ def release(desk: Desk, incident_id: str, role: str) -> Incident:
             raise NotFoundError.of("Role", role, incident.roles, where=f" on {incident.id}")
         return [desk.draft("role.released", {"role": role, "person": incident.roles[role]})]
 
-    desk.store.change(incident_id.strip().upper(), if_held)
+    desk.store.change(id_of(incident_id), if_held)
     return get(desk, incident_id)
 
 
@@ -202,7 +200,7 @@ def ask(
         if due_at.tzinfo is None:
             raise InputError(f"{due_at.isoformat()} has no time zone.")
         data["due_at"] = utc_text(due_at)
-    desk.store.append(incident_id.strip().upper(), desk.draft("task.assigned", data))
+    desk.store.append(id_of(incident_id), desk.draft("task.assigned", data))
     return _task(get(desk, incident_id), task)
 
 
@@ -213,7 +211,7 @@ def done(desk: Desk, incident_id: str, task_id: str) -> Task:
         task = _task(incident, task_id)
         return [] if task.done_at else [desk.draft("task.done", {"task": task_id})]
 
-    desk.store.change(incident_id.strip().upper(), unless_done)
+    desk.store.change(id_of(incident_id), unless_done)
     return _task(get(desk, incident_id), task_id)
 
 
@@ -234,7 +232,7 @@ def measure(desk: Desk, incident_id: str, measures: Mapping[str, float]) -> Prop
             drafts += _field_drafts(desk, incident, {"severity": proposal.severity}, reason)
         return drafts
 
-    desk.store.change(incident_id.strip().upper(), raise_)
+    desk.store.change(id_of(incident_id), raise_)
     return proposal
 
 

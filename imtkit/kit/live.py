@@ -11,7 +11,7 @@ from typing import Any
 
 from imtkit.errors import InputError
 from imtkit.kit import checklists, gates
-from imtkit.kit.desk import Desk
+from imtkit.kit.desk import Desk, id_of
 from imtkit.model.checklist import Checklist
 from imtkit.model.entries import utc_from_text, utc_text
 from imtkit.model.gate_drawing import gate_facts, gate_state, gate_title
@@ -65,7 +65,7 @@ def live_gate(desk: Desk, incident_id: str, gate_id: str) -> dict[str, Any]:
     nobody is known. ``facts`` are pairs of texts.
     """
     gate = gates.state(desk, incident_id, gate_id)
-    incident = desk.store.incident(incident_id.strip().upper())
+    incident = desk.store.incident(id_of(incident_id))
     change, run = incident.change(gate.id), incident.run(gate.run)
     refused = gates.refusal(incident, gate, desk.actor) if desk.actor else None
     return {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from imtkit.contracts import Head
 from imtkit.errors import NotFoundError, RecordError
-from imtkit.kit.desk import Desk
+from imtkit.kit.desk import Desk, id_of
 from imtkit.model.incident import Incident
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def build(desk: Desk, incident_id: str) -> Record:
     from imtkit.record.build import build_record
     from imtkit.store.chain import line_of
 
-    incident = desk.store.incident(incident_id.strip().upper())
+    incident = desk.store.incident(id_of(incident_id))
     record = build_record(
         incident,
         desk.folder(incident.id),
@@ -69,7 +69,7 @@ def verify(folder: Path, *, anchor: Head | None = None) -> list[str]:
 
 def verify_incident(desk: Desk, incident_id: str) -> list[str]:
     """What is wrong with an incident's record, measured also against what the log says of it."""
-    incident = desk.store.incident(incident_id.strip().upper())
+    incident = desk.store.incident(id_of(incident_id))
     folder = desk.folder(incident.id) / "record"
     if not folder.is_dir():
         raise NotFoundError(

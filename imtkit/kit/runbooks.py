@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imtkit.config import Settings, shipped
 from imtkit.errors import InputError, StoreError
-from imtkit.kit.desk import Desk
+from imtkit.kit.desk import Desk, id_of
 from imtkit.kit.evidence import write_whole
 from imtkit.runs.lint import Complaint, lint_runbook
 from imtkit.runs.runbook import (
@@ -125,7 +125,7 @@ def output_path(desk: Desk, runbook: Runbook, incident_id: str, at: datetime) ->
 
 def copy_for(desk: Desk, runbook: Runbook, incident_id: str) -> Path:
     """A fresh copy of a runbook in an incident's folder, to work in by hand."""
-    incident = desk.store.incident(incident_id.strip().upper())
+    incident = desk.store.incident(id_of(incident_id))
     path = output_path(desk, runbook, incident.id, desk.clock.now())
     write_whole(path, runbook.path.read_bytes())
     return path
