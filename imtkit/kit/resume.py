@@ -12,7 +12,9 @@ from imtkit.kit.desk import Desk
 from imtkit.kit.runs import Attempt, Control, OnStep, carry_out, run_key, the_run
 from imtkit.model.entries import Draft
 from imtkit.model.incident import Incident, Run
-from imtkit.runs.notebook import kept_cells, read_executed
+from imtkit.runs.conditions import StepEvent
+from imtkit.runs.mend import agree
+from imtkit.runs.notebook import cells_that_stand, kept_cells, read_executed
 from imtkit.runs.parameters import checked_values
 from imtkit.runs.runbook import read_runbook
 
@@ -39,14 +41,17 @@ def resume(
     parameters: Mapping[str, Any] | None = None,
     on_step: OnStep | None = None,
     control: Control | None = None,
+    is_same_kernel: bool = False,
 ) -> Run:
-    """Go on with a run at its first step that did not complete, on a new kernel.
+    """Go on with a run at its first step that did not complete.
 
-    Cells tagged ``setup`` (and the parameters) run again first, so that later steps have what
-    they need; cells tagged ``once`` that completed never do. ``parameters`` correct values
-    given earlier; the correction is logged, and so is every cell, or runbook, that somebody
-    edited since. StateError when the run completed or is running: of two who resume at once,
-    one does.
+    On a new kernel, cells tagged ``setup`` (and the parameters) run again first, so that later
+    steps have what they need; cells tagged ``once`` that completed never do. On the kernel that
+    ran the earlier steps (``is_same_kernel``: ``control.kernel`` gives it) nothing that
+    completed runs again. ``parameters`` correct values given earlier; the correction is logged,
+    and so is every cell, or runbook, that somebody edited since. A run that somebody took over
+    is given back to the machine by this. StateError when the run completed or is running: of
+    two who resume at once, one does.
     """
     from imtkit.runs.execute import check_kernel
 
@@ -61,6 +66,7 @@ def resume(
         "run": run.id,
         "edited": list(executed.edited),
         "runbook_changed": _has_changed(desk, run),
+        "kernel": "the same" if is_same_kernel else "a new",
         **({"parameters": dict(corrections)} if corrections else {}),
     }
 
@@ -71,13 +77,28 @@ def resume(
                 f"Run {run.id} is {now.status}; it cannot be resumed.",
                 hint=f"See it: imt incident show {incident.id}",
             )
-        return [desk.draft("run.resumed", told)]
+        given = [desk.draft("run.given", {"run": run.id})] if now.holder else []
+        return [*given, desk.draft("run.resumed", told)]
 
     desk.store.change(run.incident, unless_going_on)
     again = the_run(incidents.get(desk, run.incident), run.id)
+    values = again.parameters
     kept = kept_cells(executed, completed)
-    attempt = Attempt(run.id, run.incident, runbook, again.parameters, output, again.attempt, kept)
+    if is_same_kernel:
+        kept = cells_that_stand(executed, completed, are_values_new=bool(corrections))
+        values = again.parameters if corrections else {}
+    agree(output, _by_hand(again))
+    attempt = Attempt(run.id, run.incident, runbook, values, output, again.attempt, kept)
     return carry_out(desk, attempt, on_step, control)
+
+
+def _by_hand(run: Run) -> dict[str, StepEvent]:
+    """The steps that completed, as the log has them: what a person ran, the notebook may not."""
+    return {
+        step.id: StepEvent(step.id, at, step.title, step.status, step.started_at, step.finished_at)
+        for at, step in enumerate(run.steps)
+        if step.status == "completed" and step.started_at and step.finished_at
+    }
 
 
 def _notebook(desk: Desk, run: Run) -> Path:

@@ -25,6 +25,7 @@ from imtkit.model.incident import Incident, Run
 from imtkit.model.opening import Opening
 from imtkit.runs import lease as leases
 from imtkit.runs.conditions import Conditions, StepEvent
+from imtkit.runs.kernels import KernelFor
 from imtkit.runs.lease import Lease, this_process
 from imtkit.runs.parameters import checked_values
 from imtkit.runs.runbook import Runbook
@@ -39,7 +40,8 @@ OnStep = Callable[[StepEvent], None]
 class Attempt:
     """One going at a run. ``runbook`` is the notebook to run: on resuming, the run's own output.
 
-    ``kept`` are the cells, by id, that completed before and are not run again.
+    ``kept`` are the cells, by id, that completed before and are not run again. ``values`` are
+    empty where the kernel that goes on has them already.
     """
 
     run_id: str
@@ -53,15 +55,17 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """How a run may be ended before its end: seconds for each step and for all, and by hand.
+    """How a run is carried out: on which kernel, and how it may end before its end.
 
-    A limit that is not given is the runbook's own (``step_seconds`` and ``run_seconds`` in its
-    metadata), if it has one; a cell's own (``timeout_seconds``) wins over both.
+    Its limits are seconds for each step and for all. One that is not given is the runbook's own
+    (``step_seconds`` and ``run_seconds`` in its metadata), if it has one; a cell's own
+    (``timeout_seconds``) wins over both. Without ``kernel`` a run starts its own, and ends it.
     """
 
     step_seconds: float | None = None
     run_seconds: float | None = None
     stop: Stop = field(default_factory=Stop)
+    kernel: KernelFor | None = None
 
 
 def start(  # noqa: PLR0913 # each is an option of `imt run`
@@ -165,7 +169,8 @@ def carry_out(
         step_seconds=control.step_seconds or attempt.runbook.step_seconds,
         run_seconds=control.run_seconds or attempt.runbook.run_seconds,
         stop=control.stop,
-        is_cancelled=lambda: _who_cancelled(desk, attempt),
+        wish=lambda: _wish(desk, attempt),
+        kernel=control.kernel,
         kernel_up=lambda pid, sockets: _keep(desk, lease.on_kernel(pid, sockets)),
     )
     how = ("failed", "the run stopped on a fault of imtkit's own")
@@ -216,18 +221,28 @@ def _keep(desk: Desk, lease: Lease) -> None:
         leases.keep(lease_folder(desk), lease)
 
 
-def _who_cancelled(desk: Desk, attempt: Attempt) -> str:
-    """In words, who asked that this attempt end; empty when nobody did, or nobody can tell now."""
+def _wish(desk: Desk, attempt: Attempt) -> tuple[str, str] | None:
+    """As what somebody elsewhere asked this attempt to end, and in words who; None when nobody
+    did, or nobody can tell now.
+    """
     try:
-        asked = desk.store.find(cancel_key(attempt.run_id, attempt.number))
+        cancelled = desk.store.find(cancel_key(attempt.run_id, attempt.number))
+        taken = desk.store.find(take_key(attempt.run_id, attempt.number))
     except StoreError:
-        return ""
-    return f"cancelled by {asked.actor}" if asked else ""
+        return None
+    if cancelled is not None:
+        return "cancelled", f"cancelled by {cancelled.actor}"
+    return ("waiting", f"taken over by {taken.actor}") if taken is not None else None
 
 
 def cancel_key(run_id: str, attempt: int) -> str:
     """The idempotency key of the wish that an attempt end."""
     return f"run/{run_id}/cancel/{attempt}"
+
+
+def take_key(run_id: str, attempt: int) -> str:
+    """The idempotency key of the wish to take an attempt over that still runs."""
+    return f"run/{run_id}/take/{attempt}"
 
 
 def _environment(desk: Desk, attempt: Attempt) -> dict[str, str]:

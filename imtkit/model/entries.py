@@ -142,6 +142,8 @@ _PLAIN = (
     ("run.started", "A runbook began to run: which, with which parameters, writing where."),
     ("run.parked", "A run stopped at a step that waits for a person; it can be resumed."),
     ("run.resumed", "A run goes on where it stopped: by whom, and what was changed meanwhile."),
+    ("run.taken", "A person took a run over: from here on they work on its kernel by hand."),
+    ("run.given", "A person gave a run back: the machine goes on with it."),
     ("run.cancel-requested", "Somebody asked that a run end, wherever it runs."),
     ("run.finished", "A run ended: its status and, if it failed, why."),
     ("step.started", "A step of a run began."),

@@ -341,6 +341,14 @@ def _run_resumed(incident: Incident, entry: Entry) -> Incident:
     return _put_run(incident, again)
 
 
+def _run_held(incident: Incident, entry: Entry) -> Incident:
+    run = incident.run(_text(entry, "run"))
+    if run is None:
+        return incident
+    holder = entry.actor if entry.type == "run.taken" else ""
+    return _put_run(incident, replace(run, holder=holder))
+
+
 def _step(incident: Incident, entry: Entry) -> Incident:
     run = incident.run(_text(entry, "run"))
     if run is None:
@@ -455,6 +463,8 @@ _APPLY: Mapping[str, Apply] = {
     "run.started": _run_started,
     "run.parked": _run_parked,
     "run.resumed": _run_resumed,
+    "run.taken": _run_held,
+    "run.given": _run_held,
     "run.finished": _run_finished,
     "step.started": _step,
     "step.finished": _step,

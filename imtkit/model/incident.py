@@ -32,7 +32,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution of a runbook, or one sitting of a person at a notebook (``by_hand``)."""
+    """One execution of a runbook, or one sitting of a person at a notebook (``by_hand``).
+
+    ``holder`` is the person who took it over from the machine and has not given it back.
+    """
 
     id: str
     runbook: str
@@ -48,6 +51,7 @@ class Run:
     finished_at: datetime | None = None
     error: str = ""
     attempt: int = 1
+    holder: str = ""
     steps: tuple[Step, ...] = ()
 
     @property

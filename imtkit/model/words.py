@@ -240,6 +240,11 @@ def _run_started(told: _Told) -> str:
     return f"Run started: {name}" + (f" ({runbook})" if runbook not in ("", name) else "")
 
 
+def _on_which_kernel(told: _Told) -> str:
+    kernel = told.get("kernel")
+    return f", on {kernel} kernel" if kernel else ""
+
+
 def _step_finished(told: _Told) -> str:
     status = told.get("status") or "ended"
     return f"{told.step()} – {status}{told.after(': ', 'error')}"
@@ -289,8 +294,10 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
     "run.cancel-requested": lambda told: f"Asked to end: {told.run()}{told.after(': ', 'reason')}",
     "run.resumed": lambda told: (
         f"Run goes on: {told.run()}{told.after(', with ', 'parameters')}"
-        f"{told.after('; changed meanwhile: ', 'edited')}"
+        f"{told.after('; changed meanwhile: ', 'edited')}{_on_which_kernel(told)}"
     ),
+    "run.taken": lambda told: f"Taken over from the machine: {told.run()}",
+    "run.given": lambda told: f"Given back to the machine: {told.run()}",
     "run.finished": lambda told: (
         f"Run ended: {told.run()} – {told.get('status')}{told.after(': ', 'error')}"
     ),

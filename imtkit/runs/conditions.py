@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from imtkit.runs.kernels import KernelFor
     from imtkit.runs.stop import Stop
 
 
@@ -45,9 +46,10 @@ class Conditions:
     ``kept`` are cells, by id, that completed in an earlier attempt and are not run again.
     ``step_seconds`` and ``run_seconds`` are the most that a step and the whole run may take; a
     cell's own ``timeout_seconds`` wins. ``stop`` is how this process ends the run early;
-    ``is_cancelled`` is asked every second, in a thread, and says in words who ended it elsewhere.
+    ``wish`` is asked every second, in a thread, whether somebody elsewhere wishes that it end:
+    as what, and in words who (see ``Stop.ask``).
     ``kernel_up`` is told the kernel's process (0 when it is about to start) and the folder of
-    its sockets.
+    its sockets, if that is its own. ``kernel`` gives the run its kernel; else it starts its own.
     """
 
     output: Path | None = None
@@ -60,8 +62,9 @@ class Conditions:
     step_seconds: float | None = None
     run_seconds: float | None = None
     stop: Stop | None = None
-    is_cancelled: Callable[[], str] | None = None
-    kernel_up: Callable[[int, Path], None] | None = None
+    wish: Callable[[], tuple[str, str] | None] | None = None
+    kernel_up: Callable[[int, Path | None], None] | None = None
+    kernel: KernelFor | None = None
 
 
 def limit_from(value: object) -> float | None:

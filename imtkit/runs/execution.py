@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from imtkit.runs.conditions import Conditions, StepEvent
 from imtkit.runs.keeper import seconds_allowed
+from imtkit.runs.kernels import Kernel, OwnKernel, Wanted, ready
 from imtkit.runs.secrets import request, scrubber_for
 from imtkit.runs.stop import Stop, down_the_ladder
 
@@ -122,43 +120,41 @@ class Execution:
             looking.cancel()
 
     async def _look_around(self) -> None:
-        while self._conditions.is_cancelled is not None:
+        while self._conditions.wish is not None:
             await asyncio.sleep(_LOOK_SECONDS)
-            words = await asyncio.to_thread(self._conditions.is_cancelled)
-            if words:
-                self._stop.ask("cancelled", words)
+            wished = await asyncio.to_thread(self._conditions.wish)
+            if wished is not None:
+                self._stop.ask(*wished)
 
     async def _run(self) -> None:
-        from jupyter_client.manager import AsyncKernelManager
-
         from imtkit.runs.outputs import Client
 
-        sockets = Path(tempfile.mkdtemp(prefix="imt-"))  # 0700, and short: socket paths must be
-        manager = AsyncKernelManager(
-            kernel_name=self._kernel_name,
-            transport="ipc",
-            ip=str(sockets / "k"),
-            connection_file=str(sockets / "kernel.json"),
-        )
+        conditions = self._conditions
+        path = Path(self._keeper.output_path) if self._keeper.output_path else None
+        wanted = Wanted(self._kernel_name, conditions.environment, conditions.cwd, path)
+        kernel = (conditions.kernel or OwnKernel)(wanted)
         client = Client(
             self._keeper.nb,
             scrubber=self._scrubber,
-            beside=Path(self._keeper.output_path) if self._keeper.output_path else None,
-            km=manager,
+            beside=path,
+            km=kernel,
             timeout=None,
-            startup_timeout=self._start_timeout,
             store_widget_state=False,
         )
+        ending = "failed"
         try:
-            if await self._start_unless_stopped(client):
-                await self._cells(client)
+            ending = "cancelled"
+            if await self._start_unless_stopped(client, kernel):
+                ending = "failed"
+                ending = await self._cells(client, kernel)
         finally:
             self._keeper.settle()
-            await self._end(client)
-            shutil.rmtree(sockets, ignore_errors=True)
+            if client.kc is not None:
+                client.kc.stop_channels()
+            await kernel.leave(ending)
 
-    async def _start_unless_stopped(self, client: Client) -> bool:
-        starting = asyncio.ensure_future(self._start(client))
+    async def _start_unless_stopped(self, client: Client, kernel: Kernel) -> bool:
+        starting = asyncio.ensure_future(self._start(client, kernel))
         if await self._is_done(starting, None):
             await starting
             return True
@@ -174,36 +170,20 @@ class Execution:
         stopping.cancel()
         return work.done()
 
-    async def _start(self, client: Client) -> None:
-        options: dict[str, Any] = {
-            "env": {**os.environ, **self._conditions.environment},
-            "extra_arguments": ["--HistoryManager.hist_file=:memory:"],
-        }
-        if self._conditions.cwd is not None:
-            options["cwd"] = str(self._conditions.cwd)
-        self._name_kernel(client, 0)
-        await client.km.start_kernel(**options)
-        self._name_kernel(client, client.km.provisioner.pid)
-        client.kc = client.km.client()
-        client.kc.start_channels()
-        await client.kc.wait_for_ready(timeout=self._start_timeout)
+    async def _start(self, client: Client, kernel: Kernel) -> None:
+        self._name_kernel(kernel)
+        client.kc = await kernel.start()
         client.kc.allow_stdin = False
-        reply = await client.async_wait_for_reply(client.kc.kernel_info())
-        if reply:
-            self._keeper.nb.metadata["language_info"] = reply["content"]["language_info"]
+        self._name_kernel(kernel)
+        said = await ready(client.kc, kernel, self._start_timeout)
+        self._keeper.nb.metadata["language_info"] = said["language_info"]
 
-    def _name_kernel(self, client: Client, pid: int) -> None:
+    def _name_kernel(self, kernel: Kernel) -> None:
         if self._conditions.kernel_up is not None:
-            self._conditions.kernel_up(pid, Path(client.km.connection_file).parent)
+            self._conditions.kernel_up(kernel.pid, kernel.sockets)
 
-    async def _end(self, client: Client) -> None:
-        if client.kc is not None:
-            client.kc.stop_channels()
-        if client.km.has_kernel:
-            await client.km.shutdown_kernel(now=True)
-        client.km.cleanup_connection_file()
-
-    async def _cells(self, client: Client) -> None:
+    async def _cells(self, client: Client, kernel: Kernel) -> str:
+        """Run the cells; how the last that ran ended."""
         client.reset_execution_trackers()
         for index, cell in enumerate(self._keeper.nb.cells):
             if cell.cell_type != "code" or not cell.source.strip():
@@ -212,12 +192,13 @@ class Execution:
                 continue
             if self._stop.status:
                 self._stop.is_heeded = True
-                return
-            status = await self._step(client, cell, index)
+                return self._stop.status
+            status = await self._step(client, kernel, cell, index)
             if status != "completed" or _asked_to_stop(cell):
-                return
+                return status
+        return "completed"
 
-    async def _step(self, client: Client, cell: NotebookNode, index: int) -> str:
+    async def _step(self, client: Client, kernel: Kernel, cell: NotebookNode, index: int) -> str:
         titles = self._conditions.titles
         id_ = cell.get("id") or f"cell-{index}"
         begun = StepEvent(id_, index, titles.get(id_, ""), "running", datetime.now(UTC))
@@ -226,7 +207,7 @@ class Execution:
         if not is_injected:
             self._tell(begun)
         self._keeper.step_started(cell, begun)
-        status, error = await self._execute(client, cell, index)
+        status, error = await self._execute(client, kernel, cell, index)
         secrets = request(self._values)
         if is_injected and secrets and status == "completed":
             await client.run_silently(secrets)
@@ -241,18 +222,21 @@ class Execution:
             self._tell(ended)
         return status
 
-    async def _execute(self, client: Client, cell: NotebookNode, index: int) -> Ending:
+    async def _execute(
+        self, client: Client, kernel: Kernel, cell: NotebookNode, index: int
+    ) -> Ending:
         limit = seconds_allowed(cell) or self._step_seconds
         work = asyncio.ensure_future(client.async_execute_cell(cell, index))
         saving = asyncio.ensure_future(self._autosave(client))
         try:
             if await self._is_done(work, limit):
                 return await self._ended(work, cell)
+            is_wished = self._stop.is_urgent
             why = (self._stop.status, self._stop.words)
-            self._stop.is_heeded = bool(self._stop.status)
-            await down_the_ladder(work, client.km, self._hurry)
+            self._stop.is_heeded = is_wished
+            await down_the_ladder(work, kernel, self._hurry)
             await self._ended(work, cell)
-            return why if why[0] else ("timed-out", f"no end after {limit:g} s")
+            return why if is_wished else ("timed-out", f"no end after {limit:g} s")
         finally:
             saving.cancel()
 

@@ -45,9 +45,10 @@ class Lease:
     kernel: Process | None = None
     sockets: str = ""
 
-    def on_kernel(self, pid: int, sockets: Path) -> Lease:
+    def on_kernel(self, pid: int, sockets: Path | None) -> Lease:
         """The same lease when its kernel has come to life; 0 when it is about to."""
-        return replace(self, kernel=_process(pid) if pid else None, sockets=str(sockets))
+        kernel = _process(pid) if pid else None
+        return replace(self, kernel=kernel, sockets=str(sockets) if sockets else "")
 
 
 def this_process() -> Process:

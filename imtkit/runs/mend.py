@@ -56,6 +56,28 @@ def mend(path: Path, died: Mapping[str, datetime], at: datetime) -> None:
     write_notebook(nb, path)
 
 
+def agree(path: Path, completed: Mapping[str, StepEvent]) -> None:
+    """Say in the notebook, too, of these steps that they completed, as the log says.
+
+    A person who works in JupyterLab runs cells of which the notebook's metadata tells nothing,
+    or tells of an earlier try.
+    """
+    from imtkit.runs.keeper import mark, write_notebook
+
+    nb = _read(path)
+    stale = [
+        cell
+        for cell in (nb.cells if nb is not None else ())
+        if cell.get("id") in completed
+        and cell.metadata.get("imtkit", {}).get("status") != "completed"
+    ]
+    for cell in stale:
+        cell.metadata.setdefault("papermill", {})
+        mark(cell, completed[cell.id])
+    if stale:
+        write_notebook(nb, path)
+
+
 def _read(path: Path) -> NotebookNode | None:
     import nbformat
     from nbformat.reader import NotJSONError

@@ -62,6 +62,22 @@ def kept_cells(notebook: ExecutedNotebook, completed: Collection[str]) -> frozen
     return frozenset(kept)
 
 
+def cells_that_stand(
+    notebook: ExecutedNotebook, completed: Collection[str], *, are_values_new: bool
+) -> frozenset[str]:
+    """The cells that are not run again on the kernel that ran them: all that completed.
+
+    But for the parameters where values were corrected.
+    """
+    parameters = {"parameters", "injected-parameters"}
+    return frozenset(
+        cell.id
+        for cell in notebook.cells
+        if (not parameters & set(cell.tags) and cell.id in completed)
+        or (parameters & set(cell.tags) and not are_values_new)
+    )
+
+
 def source_sha256(text: str) -> str:
     """The hash of a cell's text as it ran: shows later whether somebody edited it since."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

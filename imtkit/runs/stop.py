@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jupyter_client.manager import AsyncKernelManager
+    from imtkit.runs.kernels import Kernel
 
 GRACE_SECONDS = 5.0
 """How long an interrupted cell may take to end by itself before its kernel is killed."""
@@ -20,8 +20,9 @@ class Stop:
     """The wish that one run end early; any thread or signal handler may utter it.
 
     The first wish counts: ``status`` is what the run and its step end as ('cancelled' or
-    'timed-out'), ``words`` says who wished it or why. ``is_heeded`` is true once the run
-    really ended because of it, and not just before.
+    'timed-out'), ``words`` says who wished it or why. A run that is asked to wait ('waiting')
+    ends the step it is at first, and may still be wished to end. ``is_heeded`` is true once the
+    run really ended because of it, and not just before.
     """
 
     def __init__(self) -> None:
@@ -31,13 +32,18 @@ class Stop:
         self._lock = threading.RLock()  # a signal handler may come in between
         self._listener: Callable[[], None] | None = None
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether the step that runs must end too."""
+        return self.status not in ("", "waiting")
+
     def ask(self, status: str, words: str) -> None:
         """Wish that the run end; when it was wished before, nothing changes."""
         with self._lock:
-            if self.status:
+            if self.is_urgent or status == self.status:
                 return
             self.status, self.words = status, words
-            listener = self._listener
+            listener = self._listener if self.is_urgent else None
         if listener is not None:
             listener()
 
@@ -45,14 +51,12 @@ class Stop:
         """Name who is called, once, when the run is wished to end; at once if it was."""
         with self._lock:
             self._listener = listener
-            is_asked = bool(self.status)
+            is_asked = self.is_urgent
         if listener is not None and is_asked:
             listener()
 
 
-async def down_the_ladder(
-    work: asyncio.Future[Any], manager: AsyncKernelManager, hurry: asyncio.Event
-) -> None:
+async def down_the_ladder(work: asyncio.Future[Any], kernel: Kernel, hurry: asyncio.Event) -> None:
     """End a cell that runs: interrupt it, give it a grace, kill its kernel, give up waiting.
 
     ``hurry`` cuts the grace short. When it returns, ``work`` is done and what the cell printed
@@ -60,14 +64,14 @@ async def down_the_ladder(
     """
     hurrying = asyncio.ensure_future(hurry.wait())
     try:
-        await manager.interrupt_kernel()
+        await kernel.interrupt_kernel()
         await asyncio.wait(
             {work, hurrying}, timeout=GRACE_SECONDS, return_when=asyncio.FIRST_COMPLETED
         )
     finally:
         hurrying.cancel()
     if not work.done():
-        await manager.signal_kernel(9)
+        await kernel.signal_kernel(9)
         await asyncio.wait({work}, timeout=_LAST_SECONDS)
     if not work.done():
         work.cancel()

@@ -1,0 +1,50 @@
+"""From the machine to a person, and back: who has a run in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imtkit.errors import AuthorityError, StateError
+from imtkit.kit.desk import Desk
+from imtkit.kit.resume import RESUMABLE, find
+from imtkit.kit.runs import take_key, the_run
+from imtkit.model.entries import Draft, is_automation
+from imtkit.model.incident import Incident, Run
+
+
+def take(desk: Desk, run_id: str) -> Run:
+    """Take a run over from the machine; it is this person's until it is given back.
+
+    A run that still runs ends the step it is at, and waits then. Who takes what they hold
+    already changes nothing; what another person holds passes on to this one. AuthorityError for
+    a machine, StateError when the run is over.
+    """
+    if is_automation(desk.who()):
+        raise AuthorityError("A run is taken over by a person, not by a machine.")
+    run = find(desk, run_id)
+
+    def unless_held(incident: Incident) -> Sequence[Draft]:
+        now = the_run(incident, run.id)
+        if not now.has_runner or now.status not in ("running", *RESUMABLE):
+            raise StateError(
+                f"Run {run.id} is {now.status}; there is nothing to take over.",
+                hint=f"Its notebook: {now.output_path}" if now.output_path else "",
+            )
+        if now.holder == desk.who():
+            return []
+        # The runner finds the first wish of its attempt by its key, whoever holds it later.
+        key = take_key(run.id, now.attempt) if not now.holder else None
+        return [desk.draft("run.taken", {"run": run.id}, key=key)]
+
+    desk.store.change(run.incident, unless_held)
+    return find(desk, run.id)
+
+
+def require_held(run: Run) -> Run:
+    """The run, when somebody holds it; StateError says how else it goes on."""
+    if run.holder:
+        return run
+    raise StateError(
+        f"Nobody has taken run {run.id} over; it is {run.status}.",
+        hint=f"Go on with it: imt runs resume {run.id}" if run.status in RESUMABLE else "",
+    )

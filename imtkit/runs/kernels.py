@@ -1,0 +1,156 @@
+"""The kernel that a run holds: how it comes up, who ends it, and how to talk to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty
+from typing import TYPE_CHECKING, Any, Protocol
+
+from imtkit.errors import KernelError
+
+if TYPE_CHECKING:
+    from jupyter_client.asynchronous.client import AsyncKernelClient
+
+_NO_HISTORY = "--HistoryManager.hist_file=:memory:"
+"""IPython's history on disk would keep every parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run asks of its kernel: its spec's name, its environment's own part, its folder.
+
+    ``notebook`` is the file that the run writes, where it writes one.
+    """
+
+    name: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+    notebook: Path | None = None
+
+
+class Kernel(Protocol):
+    """The kernel of one run, from its start until the run leaves it.
+
+    It is used on the run's own event loop. ``sockets`` is the folder of its sockets when that
+    is the run's to remove, and ``pid`` its process once it is up.
+    """
+
+    @property
+    def pid(self) -> int:
+        """Its process; 0 before it is up."""
+        ...
+
+    @property
+    def sockets(self) -> Path | None:
+        """The folder of its sockets, when it is this kernel's alone."""
+        ...
+
+    async def start(self) -> AsyncKernelClient:
+        """Bring it up, unless it is; a client whose channels are open."""
+        ...
+
+    async def is_alive(self) -> bool:
+        """Whether the process that ``start`` brought up still is there."""
+        ...
+
+    async def interrupt_kernel(self) -> None:
+        """Interrupt the cell that it runs."""
+        ...
+
+    async def signal_kernel(self, signum: int) -> None:
+        """Send a signal to it and its children."""
+        ...
+
+    async def leave(self, status: str) -> None:
+        """Part from it; ``status`` is how the run ended, which may be a reason to keep it."""
+        ...
+
+
+KernelFor = Callable[[Wanted], Kernel]
+"""Gives a run its kernel, not started yet."""
+
+
+class OwnKernel:
+    """A kernel that is started for one run and ends with it, over sockets in a private folder."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        from jupyter_client.manager import AsyncKernelManager
+
+        self.sockets: Path | None = Path(tempfile.mkdtemp(prefix="imt-"))  # 0700, and short
+        self._wanted = wanted
+        self._manager = AsyncKernelManager(
+            kernel_name=wanted.name,
+            transport="ipc",
+            ip=str(self.sockets / "k"),
+            connection_file=str(self.sockets / "kernel.json"),
+        )
+
+    @property
+    def pid(self) -> int:
+        provisioner = self._manager.provisioner
+        return getattr(provisioner, "pid", None) or 0
+
+    async def start(self) -> AsyncKernelClient:
+        cwd = {"cwd": str(self._wanted.cwd)} if self._wanted.cwd is not None else {}
+        await self._manager.start_kernel(
+            env={**os.environ, **self._wanted.environment},
+            extra_arguments=[_NO_HISTORY],
+            **cwd,
+        )
+        client = self._manager.client()
+        client.start_channels()
+        return client
+
+    async def is_alive(self) -> bool:
+        return bool(await self._manager.is_alive())
+
+    async def interrupt_kernel(self) -> None:
+        await self._manager.interrupt_kernel()
+
+    async def signal_kernel(self, signum: int) -> None:
+        await self._manager.signal_kernel(signum)
+
+    async def leave(self, status: str) -> None:
+        if self._manager.has_kernel:
+            await self._manager.shutdown_kernel(now=True)
+        self._manager.cleanup_connection_file()
+        if self.sockets is not None:
+            shutil.rmtree(self.sockets, ignore_errors=True)
+
+
+async def ready(client: AsyncKernelClient, kernel: Kernel, seconds: float) -> dict[str, Any]:
+    """What a kernel says of itself once it answers and is heard; KernelError when it does not.
+
+    jupyter_client's own wait ends with 0.2 s of listening to silence.
+    """
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + seconds
+    while True:
+        asked = client.kernel_info()
+        with suppress(Empty):
+            reply = await _of(client.get_shell_msg, asked)
+            # Its publications are heard too, or outputs would be lost.
+            await _of(client.get_iopub_msg, asked)
+            content: dict[str, Any] = reply["content"]
+            return content
+        if not await kernel.is_alive():
+            raise KernelError("The kernel died before it was ready.")
+        if loop.time() > ends_at:
+            raise KernelError(f"The kernel was not ready after {seconds:g} s.")
+
+
+async def _of(listen: Callable[..., Any], asked: str) -> dict[str, Any]:
+    """The next message about a request; Empty after a second without one."""
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + 1
+    while True:
+        message: dict[str, Any] = await listen(timeout=max(0.0, ends_at - loop.time()))
+        if message["parent_header"].get("msg_id") == asked:
+            return message
