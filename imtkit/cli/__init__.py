@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import click
 
     from imtkit.cli.face import Face
+    from imtkit.runs import grammar
 
+    grammar.put_off()
     given = list(sys.argv[1:] if arguments is None else arguments)
     face = Face()
     try:

@@ -51,3 +51,23 @@ def test_light_imports_stay_light(statement: str, may_load: set[str]) -> None:
     )
     names = set(done.stdout.splitlines()[-1].split())
     assert names - {"imtkit", "__main__", "_virtualenv"} <= may_load
+
+
+CHECKS_AN_IRI = """
+import sys
+from imtkit.cli import main
+main(["--version"])
+import nbformat
+assert "lark" not in sys.modules
+from jsonschema import Draft202012Validator
+checks = Draft202012Validator.FORMAT_CHECKER
+assert checks.conforms("https://shop.example/käse", "iri")
+assert "lark" in sys.modules
+assert not checks.conforms("no iri", "iri")
+assert checks.conforms("no-iri-but-relative", "iri-reference")
+"""
+
+
+def test_no_command_waits_for_a_grammar_that_it_does_not_use() -> None:
+    """Reading notebooks comes without jsonschema's IRI grammar, which is there once an IRI is checked."""
+    subprocess.run([sys.executable, "-I", "-c", CHECKS_AN_IRI], capture_output=True, check=True)
