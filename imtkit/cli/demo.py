@@ -135,7 +135,7 @@ class Terminal:
 
 def _give(face: Face, desk: Desk, ending: Ending) -> None:
     """Print where everything is; StateError when something that should be true is not."""
-    from imtkit.cli.documents import incident_document
+    from imtkit.kit.documents import incident_document
 
     document = {
         "incident": incident_document(ending.incident, desk.settings.root),

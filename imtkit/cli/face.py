@@ -78,7 +78,7 @@ class Face:
 
     def give_json(self, document: object) -> None:
         """Print one JSON document; what stdout cannot encode is escaped."""
-        from imtkit.cli.documents import plain
+        from imtkit.kit.documents import plain
 
         encoding = (getattr(sys.stdout, "encoding", "") or "").lower()
         is_ascii = not encoding.startswith("utf")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imtkit.cli.arguments import PAIR
-from imtkit.cli.documents import incident_document
 from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
 from imtkit.cli.incident_log import at_option, give_incident, incident_id, log
 from imtkit.errors import MissingFieldsError
+from imtkit.kit.documents import incident_document
 from imtkit.model.lifecycle import CATEGORIES, MODES, STATUSES
 from imtkit.model.names import meant_by
 from imtkit.model.words import one_line

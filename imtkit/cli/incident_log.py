@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from imtkit.cli.arguments import INCIDENT, MOMENT, PAIR
-from imtkit.cli.documents import entry_document, incident_document
 from imtkit.cli.face import Face, Noun, pass_face, writes
+from imtkit.kit.documents import entry_document, incident_document
 from imtkit.model.words import moment_text, one_line
 
 if TYPE_CHECKING:

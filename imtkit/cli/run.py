@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imtkit.cli.arguments import INCIDENT, PAIR, table_from_pairs
-from imtkit.cli.documents import run_document
 from imtkit.cli.face import Face, Verb, pass_face, writes
+from imtkit.kit.documents import run_document
 from imtkit.model.lifecycle import MODES
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ def show(face: Face, name: str) -> None:
     found = runbooks.find(face.settings(), name)
     steps = [{"id": id_, "title": title} for id_, title in planned_steps(found).items()]
     if face.is_json:
-        from imtkit.cli.documents import plain
+        from imtkit.kit.documents import plain
 
         face.give_json({**plain(found), "steps": steps})
     else:

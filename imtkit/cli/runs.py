@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from imtkit.cli.arguments import INCIDENT, PAIR
-from imtkit.cli.documents import run_document
 from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
+from imtkit.kit.documents import run_document
 from imtkit.model.words import moment_text, one_line, span_text
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imtkit.cli.documents import entry_document, incident_document, plain, run_document
 from imtkit.kit import Desk, incidents
+from imtkit.kit.documents import entry_document, incident_document, plain, run_document
 from imtkit.model.incident import Run, Step
 from imtkit.model.opening import Opening
 
