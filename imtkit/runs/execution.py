@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imtkit.runs.conditions import Conditions, StepEvent
-from imtkit.runs.keeper import seconds_allowed
 from imtkit.runs.kernels import Kernel, OwnKernel, Wanted, ready
+from imtkit.runs.marks import seconds_allowed
 from imtkit.runs.secrets import request, scrubber_for
 from imtkit.runs.stop import Stop, down_the_ladder
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from papermill.engines import NotebookExecutionManager
 
 from imtkit.model.entries import utc_text
-from imtkit.runs.conditions import StepEvent, limit_from
-from imtkit.runs.notebook import source_sha256
+from imtkit.runs import marks
+from imtkit.runs.conditions import StepEvent
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-
-_OURS = ("status", "started_at", "finished_at", "error", "source_sha256")
-"""What a run writes of a cell under ``imtkit``; an author's own settings stand beside it."""
-
-_IN_PAPERMILLS_WORDS = {"completed": "completed", "running": "running", "not-run": "pending"}
 
 
 class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships no types
@@ -49,7 +42,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
         self.fault = ""
         try:
             if self.output_path:
-                write_notebook(self.nb, Path(self.output_path))
+                marks.write_notebook(self.nb, Path(self.output_path))
         except OSError as error:
             self.fault = f"its outputs could not be saved: {error.strerror or error}"
 
@@ -64,14 +57,16 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
                 "exception": None,
             }
         )
+        if not self._kept:
+            self.nb.metadata.pop("widgets", None)
         for cell in self.nb.cells:
             if cell.get("id") not in self._kept:
-                _empty(cell)
+                marks.empty(cell)
         self.save()
 
     def step_started(self, cell: NotebookNode, event: StepEvent) -> None:
         """Mark a cell as running."""
-        forget(cell)
+        marks.forget(cell)
         told = {"status": "running", "started_at": utc_text(event.started_at)}
         cell.metadata.setdefault("imtkit", {}).update(told)
         cell.metadata.papermill.update(
@@ -80,8 +75,8 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
 
     def step_finished(self, cell: NotebookNode, event: StepEvent) -> None:
         """Mark how a cell ended, and save."""
-        mark(cell, event)
-        if event.status not in _IN_PAPERMILLS_WORDS:
+        marks.mark(cell, event)
+        if event.status not in marks.IN_PAPERMILLS_WORDS:
             self.nb.metadata.papermill["exception"] = True
         self.save()
         if self.pbar:
@@ -89,98 +84,24 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
 
     def settle(self) -> None:
         """Leave no cell without its truth."""
-        settle(self.nb, self._kept)
+        marks.settle(self.nb, self._kept)
 
     def notebook_complete(self, **kwargs: Any) -> None:
-        """Stamp the end. Cells that were never started stay pending: they did not run."""
+        """Stamp the end. Cells that were never started stay pending: they did not run.
+
+        Where there is nothing to run (text, empty cells) the run came past, or it did not.
+        """
         self.end_time = self.now()
         about = self.nb.metadata.papermill
         about["end_time"] = self.end_time.isoformat()
         about["duration"] = (self.end_time - self.start_time).total_seconds()
         for cell in self.nb.cells:
-            if cell.cell_type != "code":
-                cell.metadata.papermill["status"] = self.COMPLETED
+            if marks.is_step(cell):
+                if cell.metadata.papermill["status"] != self.COMPLETED:
+                    break
+            else:
+                cell.metadata.papermill.update(status=self.COMPLETED, exception=False)
         self.cleanup_pbar()
         self.save()
         if self.fault:
             raise OSError(self.fault)
-
-
-def settle(nb: NotebookNode, kept: frozenset[str] = frozenset()) -> None:
-    """Leave no cell without its truth: what did not begin did not run, what hung has failed."""
-    for cell in nb.cells:
-        if cell.cell_type != "code" or cell.get("id") in kept:
-            continue
-        told = cell.metadata.setdefault("imtkit", {})
-        if told.get("status") == "running":
-            told.update(status="failed", error="the run stopped while it ran")
-            cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
-        elif cell.source.strip():
-            told.setdefault("status", "not-run")
-
-
-def seconds_allowed(cell: NotebookNode) -> float | None:
-    """The most seconds that a cell gives itself (``imtkit.timeout_seconds``), if it does."""
-    return limit_from(cell.metadata.get("imtkit", {}).get("timeout_seconds"))
-
-
-def forget(cell: NotebookNode) -> None:
-    """Take away what an earlier run wrote of a cell; what its author wrote there stays."""
-    about = cell.metadata.get("imtkit")
-    if about is not None:
-        for name in _OURS:
-            about.pop(name, None)
-        if not about:
-            del cell.metadata["imtkit"]
-
-
-def _empty(cell: NotebookNode) -> None:
-    forget(cell)
-    cell.metadata["papermill"] = {
-        "exception": None,
-        "start_time": None,
-        "end_time": None,
-        "duration": None,
-        "status": Keeper.PENDING,
-    }
-    if cell.cell_type == "code":
-        cell.execution_count = None
-        cell.outputs = []
-
-
-def mark(cell: NotebookNode, event: StepEvent) -> None:
-    """Write how a step ended into its cell: our words, then papermill's nearest."""
-    finished_at = event.finished_at or event.started_at
-    seconds = (finished_at - event.started_at).total_seconds()
-    forget(cell)
-    told = {
-        "status": event.status,
-        "started_at": utc_text(event.started_at),
-        "finished_at": utc_text(finished_at),
-        "source_sha256": source_sha256(cell.source),
-        **({"error": event.error} if event.error else {}),
-    }
-    cell.metadata.setdefault("imtkit", {}).update(told)
-    cell.metadata.papermill.update(
-        {
-            "end_time": finished_at.isoformat(),
-            "duration": seconds,
-            "status": _IN_PAPERMILLS_WORDS.get(event.status, "failed"),
-            "exception": event.status not in _IN_PAPERMILLS_WORDS,
-        }
-    )
-
-
-def write_notebook(nb: NotebookNode, path: Path) -> None:
-    """Write a notebook so that it is on disk whole, or not at all."""
-    import nbformat
-
-    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
-    try:
-        with part.open("x", encoding="utf-8") as file:
-            file.write(nbformat.writes(nb))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

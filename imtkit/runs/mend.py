@@ -40,7 +40,7 @@ def mend(path: Path, died: Mapping[str, datetime], at: datetime) -> None:
 
     Cells that never began did not run. An empty file, from before anything ran, is removed.
     """
-    from imtkit.runs.keeper import mark, settle, write_notebook
+    from imtkit.runs.marks import mark, settle, write_notebook
 
     nb = _read(path)
     if nb is None:
@@ -62,7 +62,7 @@ def agree(path: Path, completed: Mapping[str, StepEvent]) -> None:
     A person who works in JupyterLab runs cells of which the notebook's metadata tells nothing,
     or tells of an earlier try.
     """
-    from imtkit.runs.keeper import mark, write_notebook
+    from imtkit.runs.marks import mark, write_notebook
 
     nb = _read(path)
     stale = [

@@ -69,5 +69,14 @@ assert checks.conforms("no-iri-but-relative", "iri-reference")
 
 
 def test_no_command_waits_for_a_grammar_that_it_does_not_use() -> None:
-    """Reading notebooks comes without jsonschema's IRI grammar, which is there once an IRI is checked."""
+    """Reading notebooks builds no grammar of IRIs, which is there once an IRI is checked."""
     subprocess.run([sys.executable, "-I", "-c", CHECKS_AN_IRI], capture_output=True, check=True)
+
+
+@pytest.mark.parametrize(
+    "module", ["imtkit.runs.execute", "imtkit.runs.execution", "imtkit.runs.marks", "papermill"]
+)
+def test_notebooks_may_be_mended_before_papermill_is_there(module: str) -> None:
+    """Papermill imports our engine with itself: whatever comes first, that goes in no circle."""
+    names = f"{module}, imtkit.runs.marks, imtkit.runs.execution, papermill"
+    subprocess.run([sys.executable, "-I", "-c", f"import {names}"], capture_output=True, check=True)
