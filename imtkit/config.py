@@ -86,6 +86,16 @@ class _Page(TypedDict, total=False):
     components: dict[str, str]
 
 
+class _Kernels(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    warm: int
+    memory_mb: int
+    imports: list[str]
+    keep_minutes: int
+    run_memory_mb: int
+    runs_at_once: int
+
+
 class _Document(TypedDict, total=False):
     """imt.toml, as written."""
 
@@ -94,6 +104,7 @@ class _Document(TypedDict, total=False):
     store: _Store
     severity: _Severity
     lifecycle: _Lifecycle
+    kernels: _Kernels
     services: dict[str, _Service]
     status_pages: dict[str, _Page]
 
@@ -119,6 +130,18 @@ class PageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelSettings:
+    """How many kernels are kept, for how long, how big: templates/imt.toml tells of each."""
+
+    warm: int
+    memory_mb: int
+    imports: tuple[str, ...]
+    keep_minutes: int
+    run_memory_mb: int
+    runs_at_once: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the workspace says. Paths are absolute."""
 
@@ -127,6 +150,7 @@ class Settings:
     store_url: str
     severities: Severities
     owed: Owed
+    kernels: KernelSettings
     services: Mapping[str, Service]
     status_pages: Mapping[str, PageSettings]
 
@@ -196,6 +220,7 @@ def load_settings(root: Path) -> Settings:
     merged = {**defaults, **document}
     merged["severity"] = {**defaults["severity"], **document.get("severity", {})}
     merged["lifecycle"] = {**defaults["lifecycle"], **document.get("lifecycle", {})}
+    merged["kernels"] = {**defaults["kernels"], **document.get("kernels", {})}
     return _settings(root, merged, path)
 
 
@@ -214,6 +239,7 @@ def _settings(root: Path, document: Mapping[str, Any], path: Path) -> Settings:
         store_url=_store_url(root, document["store"].get("url", "")),
         severities=severities,
         owed=Owed({state: tuple(names) for state, names in require.items()}),
+        kernels=_kernels(document["kernels"], path),
         services={
             name: Service(name, table.get("owner", ""), tuple(table.get("tags", ())))
             for name, table in document.get("services", {}).items()
@@ -223,6 +249,23 @@ def _settings(root: Path, document: Mapping[str, Any], path: Path) -> Settings:
             for name, table in document.get("status_pages", {}).items()
         },
     )
+
+
+_MOST = {"warm": 99, "runs_at_once": 999, "keep_minutes": 10**6}
+_MOST |= {"memory_mb": 10**8, "run_memory_mb": 10**8}
+
+
+def _kernels(table: Mapping[str, Any], path: Path) -> KernelSettings:
+    for name, most in _MOST.items():
+        if not 0 <= table[name] <= most:
+            raise ConfigError(f"{path}: [kernels] {name} = {table[name]} is not in 0 to {most}.")
+    for name in table["imports"]:
+        if not all(part.isidentifier() for part in name.split(".")):
+            what = f"{path}: [kernels] imports names '{name}', which is no module."
+            raise ConfigError(what, hint='Write what stands after import: "matplotlib.pyplot".')
+    at_once = table["runs_at_once"] or max(2, os.cpu_count() or 2)
+    told = {**table, "imports": tuple(table["imports"]), "runs_at_once": at_once}
+    return KernelSettings(**told)
 
 
 def _severities(table: Mapping[str, Any], path: Path) -> Severities:
@@ -273,6 +316,7 @@ def _checked(path: Path, raw: Mapping[str, Any]) -> dict[str, Any]:
 _SHAPES: Mapping[str, str] = {
     # pydantic's kind of error -> how the value is written in TOML
     "string_type": 'in quotes: "…"',
+    "int_type": "as a whole number, without quotes: 2",
     "list_type": 'as a list: ["…", "…"]',
     "dict_type": 'as a table of its own: [name], and name = "…" in it',
 }

@@ -94,6 +94,9 @@ def test_what_is_written_wins(workspace: Path) -> None:
             "Did you mean 'resolved'?",
         ),
         ("[severity]\nlevels = {}", "names no severity", ""),
+        ("[kernels]\nwarm = -1", "[kernels] warm = -1 is not in 0 to 99", ""),
+        ("[kernels]\nwarm = '2'", "'kernels.warm' is wrong", "Write it as a whole number"),
+        ("[kernels]\nimports = ['os.']", "names 'os.', which is no module", "Write what stands"),
     ],
 )
 def test_a_wrong_file_is_told_place_and_remedy(
@@ -140,6 +143,17 @@ def test_paths_of_the_store_begin_at_the_workspace(
     assert load_settings(workspace).store_url == expected
     monkeypatch.setenv("IMT_STORE_URL", "")
     assert load_settings(write(workspace, f"[store]\nurl = '{url}'")).store_url == expected
+
+
+def test_kernels_have_defaults_and_each_may_be_set(workspace: Path) -> None:
+    """Two are kept ready; as many runs go on at once as there are processors, two at least."""
+    kernels = load_settings(write(workspace, "[kernels]\nimports = ['yaml']\n")).kernels
+    assert (kernels.warm, kernels.keep_minutes, kernels.run_memory_mb) == (2, 60, 0)
+    assert kernels.imports == ("yaml",)
+    assert kernels.runs_at_once >= 2
+    told = "[kernels]\nwarm = 0\nruns_at_once = 1\n"
+    few = load_settings(write(workspace, told)).kernels
+    assert (few.warm, few.runs_at_once) == (0, 1)
 
 
 # The workspace
