@@ -94,7 +94,7 @@ def test_what_is_written_wins(workspace: Path) -> None:
             "Did you mean 'resolved'?",
         ),
         ("[severity]\nlevels = {}", "names no severity", ""),
-        ("[kernels]\nwarm = -1", "[kernels] warm = -1 is not in 0 to 99", ""),
+        ("[kernels]\nwarm = -1", "[kernels] warm = -1 is not from 0 to a million", ""),
         ("[kernels]\nwarm = '2'", "'kernels.warm' is wrong", "Write it as a whole number"),
         ("[kernels]\nimports = ['os.']", "names 'os.', which is no module", "Write what stands"),
     ],
