@@ -1,4 +1,4 @@
-"""``imt gate``: see what waits for an answer, and answer it."""
+"""``imt gate``: see what waits for an answer, answer it, settle what nobody knows the end of."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import click
 
 from imtkit.cli.arguments import INCIDENT
 from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
+from imtkit.model.gates import OUTCOMES
 from imtkit.model.words import moment_text, one_line
 
 if TYPE_CHECKING:
     from imtkit.kit.gates import Waiting
-    from imtkit.model.gates import Gate
+    from imtkit.model.gates import Change, Gate
 
 
 @click.group(cls=Noun)
@@ -25,7 +26,10 @@ def gate() -> None:
 @everywhere
 @pass_face
 def list_(face: Face) -> None:
-    """List the gates and changes that wait, the longest waiting first."""
+    """List the gates and changes that wait, the longest waiting first.
+
+    After them what a run that broke off left open: it is resumed, or its change settled.
+    """
     from imtkit.kit import gates
 
     with face.desk() as desk:
@@ -43,12 +47,12 @@ def list_(face: Face) -> None:
 @pass_face
 def show(face: Face, incident_id: str, gate_id: str) -> None:
     """Show a gate or a change: what is asked, of whom, and what was answered."""
-    from imtkit.kit import gates
+    from imtkit.kit import gates, incidents
     from imtkit.model.gate_drawing import gate_text
 
     with face.desk() as desk:
-        known = gates.state(desk, incident_id, gate_id)
-        change = desk.store.incident(incident_id).change(gate_id)
+        incident = incidents.get(desk, incident_id)
+    known, change = gates.gate_of(incident, gate_id), incident.change(gate_id)
     face.give(change or known, lambda: gate_text(known, change))
 
 
@@ -66,11 +70,38 @@ def show(face: Face, incident_id: str, gate_id: str) -> None:
 @pass_face
 def answer(face: Face, incident_id: str, gate_id: str, answer_: str, reason: str) -> None:
     """Answer a gate, or approve or deny a change. The first answer stands."""
-    from imtkit.kit import gates
+    from imtkit.kit import gates, incidents
 
     with face.desk() as desk:
         answered = gates.answer(desk, incident_id, gate_id, answer_, reason=reason)
+        run = incidents.get(desk, incident_id).run(answered.run)
     face.give(answered, _answered_line(answered))
+    if run is not None and run.status == "waiting" and not run.holder:
+        face.say(f"Go on with: imt runs resume {run.id}")
+
+
+@gate.command(
+    examples=(
+        'imt gate settle INC-2026-0042 change-promote executed --reason "the replica takes writes"',
+    )
+)
+@click.argument("incident_id", type=INCIDENT, metavar="ID")
+@click.argument("change_id", metavar="CHANGE")
+@click.argument("outcome", type=click.Choice(OUTCOMES))
+@click.option("--reason", required=True, help="How you know; it stands in the log.")
+@writes
+@pass_face
+def settle(face: Face, incident_id: str, change_id: str, outcome: str, reason: str) -> None:
+    """Say how a change ended that was begun and whose end the log does not know.
+
+    'executed': it was done; its run, resumed, verifies it. 'failed': it was not, or only in part.
+    """
+    from imtkit.kit import changes, running
+
+    with face.desk() as desk:
+        running.reap(desk, is_thorough=True)
+        settled = changes.settle(desk, incident_id, change_id, outcome, reason=reason)
+    face.give(settled, _settled_line(settled))
 
 
 def _lines(found: Sequence[Waiting]) -> str:
@@ -82,10 +113,19 @@ def _waiting_lines(one: Waiting) -> tuple[str, str]:
     who = f", asked of {' or '.join(asked.who)}" if asked.who else ""
     until = f", until {moment_text(asked.expires_at)}" if asked.expires_at else ""
     offered = " or ".join(asked.answers)
-    return (
-        f"{one.incident} {asked.id}",
-        f"  {one_line(f'{asked.question} ({offered}){who}{until}', most=400)}",
-    )
+    said = f"{asked.question} ({offered}){who}{until}"
+    if one.is_unsettled:
+        said = f"{asked.question} – begun, and nobody knows how it ended: see, then imt gate settle"
+    elif one.run_status:
+        said += f"; its run is {one.run_status}, go on with: imt runs resume {asked.run}"
+    return f"{one.incident} {asked.id}", f"  {one_line(said, most=400)}"
+
+
+def _settled_line(settled: Change) -> str:
+    lines = [f"{settled.title} – settled as {settled.settled_as}, by {settled.settled_by}"]
+    if settled.state == "failed" and settled.rollback:
+        lines.append(f"Rollback: {settled.rollback}")
+    return "\n".join(one_line(line, most=400) for line in lines)
 
 
 def _answered_line(answered: Gate) -> str:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from imtkit.model.drawing import corrections, count_text, milestones, ticked_text
 from imtkit.model.entries import Entry
-from imtkit.model.gate_drawing import gate_state, gate_title
+from imtkit.model.gate_drawing import gate_state_in, gate_title
 from imtkit.model.incident import Incident, Run, Summary
 from imtkit.model.words import (
     moment_text,
@@ -209,7 +209,7 @@ def _gates(incident: Incident) -> Rows:
     both = [*asked, *((change.gate, change) for change in incident.changes)]
     return [
         (
-            word(gate_state(gate, change)),
+            word(gate_state_in(incident, gate)),
             _said(gate_title(gate, change), gate.id),
             _said(gate.reason),
             Text(visible(f"{gate.by}, {moment_text(gate.at)}") if gate.by else "", QUIET),

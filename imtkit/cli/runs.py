@@ -51,7 +51,7 @@ def list_(face: Face, incident_id: str, limit: int, is_followed: bool) -> None:
     with face.desk() as desk:
 
         def look() -> list[Run]:
-            running.reap(desk)
+            running.reap(desk, is_thorough=True)
             return running.list_(desk, incident_id=incident_id, limit=limit)
 
         found = look()
@@ -75,7 +75,7 @@ def show(face: Face, run: str, is_followed: bool) -> None:
     from imtkit.kit import resume, running
 
     with face.desk() as desk:
-        running.reap(desk)
+        running.reap(desk, is_thorough=True)
         found = resume.find(desk, run)
         if is_followed:
             found = _follow(face, desk, found)
@@ -92,7 +92,7 @@ def cancel(face: Face, run: str) -> None:
     from imtkit.kit import running
 
     with face.desk() as desk:
-        running.reap(desk)
+        running.reap(desk, is_thorough=True)
         found = running.cancel(desk, run)
         document = run_document(found, desk.settings.root)
     face.give(document, f"{found.id}: asked to end. See it: imt runs show {found.id} --follow")
@@ -118,7 +118,7 @@ def resume(face: Face, run: str, pairs: tuple[tuple[str, str], ...]) -> None:
 
     control = Control()
     with face.desk() as desk, ended_by_signal(control.stop):
-        running.reap(desk)
+        running.reap(desk, is_thorough=True)
         found = again.find(desk, run)
         with shown_steps(face, found.runbook, len(found.steps)) as on_step:
             done = again.resume(
@@ -140,7 +140,7 @@ def reap(face: Face) -> None:
     from imtkit.kit import running
 
     with face.desk() as desk:
-        lost = running.reap(desk)
+        lost = running.reap(desk, is_thorough=True)
         documents = [run_document(run, desk.settings.root) for run in lost]
     lines = [f"{run.incident}: {run.runbook} ({run.id}) is lost." for run in lost]
     face.give(documents, "\n".join(lines) or "Nothing was left behind.")

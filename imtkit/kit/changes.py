@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imtkit.errors import (
+    AuthorityError,
     DeniedError,
     InputError,
     NotFoundError,
@@ -16,8 +17,8 @@ from imtkit.errors import (
 from imtkit.kit import gates
 from imtkit.kit.desk import Desk, id_of
 from imtkit.kit.gates import Question
-from imtkit.model.entries import Draft
-from imtkit.model.gates import Change, gate_id
+from imtkit.model.entries import Draft, is_automation
+from imtkit.model.gates import OUTCOMES, Change, gate_id
 from imtkit.model.incident import Incident
 from imtkit.model.words import moment_text, one_line
 
@@ -93,6 +94,47 @@ def carry_out(
     return found
 
 
+def settle(desk: Desk, incident_id: str, change: str, outcome: str, *, reason: str) -> Change:
+    """Say how a change ended that was begun and whose end the log does not know.
+
+    ``outcome`` is 'executed' (it was done, and is still to be verified) or 'failed'; ``reason``
+    says how that is known. Said once, by a person who has looked: AuthorityError for a machine,
+    StateError when the change is in another state or its run still goes on.
+    """
+    who = desk.who()
+    if is_automation(who):
+        raise AuthorityError(f"{who} may not settle a change: a person looks what it did.")
+    if outcome not in OUTCOMES:
+        raise InputError(f"'{outcome}' is no outcome.", hint=f"One of: {', '.join(OUTCOMES)}.")
+    if not reason.strip():
+        raise InputError("Settling a change needs a reason.", hint="Say how you know it.")
+
+    def unless_known(incident: Incident) -> Sequence[Draft]:
+        found = _of(incident, change)
+        _check_unsettled(incident, found)
+        told = {"change": found.id, "outcome": outcome, "reason": reason.strip()}
+        return [desk.draft("change.settled", told)]
+
+    desk.store.change(id_of(incident_id), unless_known)
+    return get(desk, incident_id, change)
+
+
+def _check_unsettled(incident: Incident, change: Change) -> None:
+    run = incident.run(change.gate.run)
+    if change.settled_by and change.state != "begun":
+        raise StateError(
+            f"The change '{change.title}' was settled as {change.settled_as}, by "
+            f"{change.settled_by}, {moment_text(change.settled_at)}."
+        )
+    if change.state != "begun":
+        raise StateError(f"The change '{change.title}' is {change.state}; that is known.")
+    if run is not None and run.status == "running":
+        raise StateError(
+            f"Run {run.id} is running, and may be at this change now.",
+            hint="Wait until it is over. If its runner died, first: imt runs reap",
+        )
+
+
 def failed(change: Change) -> StepError:
     """The error of a change that failed; its hint is the rollback."""
     return StepError(
@@ -105,7 +147,7 @@ def _begin(desk: Desk, incident_id: str, change: str) -> Change:
 
     def claim(incident: Incident) -> Sequence[Draft]:
         found = _of(incident, change)
-        check_may_begin(found)
+        _check_may_begin(incident.id, found)
         begun = desk.draft("change.begun", {"change": change})
         return [begun] if found.state == "approved" else []
 
@@ -113,7 +155,7 @@ def _begin(desk: Desk, incident_id: str, change: str) -> Change:
     return get(desk, incident_id, change)
 
 
-def check_may_begin(change: Change) -> None:
+def _check_may_begin(incident_id: str, change: Change) -> None:
     """WaitingError, DeniedError, StepError or StateError when the change is not to go on."""
     gate = change.gate
     match change.state:
@@ -129,7 +171,8 @@ def check_may_begin(change: Change) -> None:
         case "begun":
             raise StateError(
                 f"The change '{change.title}' was begun, and the log does not say how it ended.",
-                hint="See what it did, undo it if need be, and ask anew with another name='…'.",
+                hint="See what it did, and say so: "
+                f"imt gate settle {incident_id} {change.id} executed|failed --reason '…'",
             )
 
 

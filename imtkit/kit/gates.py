@@ -8,14 +8,16 @@ from datetime import datetime, timedelta
 
 from imtkit.contracts import Query
 from imtkit.errors import AuthorityError, DeniedError, InputError, NotFoundError, StateError
+from imtkit.kit import expiry
 from imtkit.kit.desk import Desk, id_of
 from imtkit.model.entries import Draft, is_automation, utc_text
-from imtkit.model.gates import APPROVE, EXPIRY, Gate, gate_id
+from imtkit.model.gates import APPROVE, Gate, gate_id
 from imtkit.model.incident import Incident
 from imtkit.model.words import moment_text
 
 _OPEN = ("open", "acknowledged", "mitigated")
 _PAGE = 100
+_ENDED_ON_PURPOSE = ("completed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A gate that waits, and the incident it is on."""
+    """A gate that waits, and the incident it is on; or what somebody should look at all the same.
+
+    ``run_status`` is set where the run that asked broke off: nobody waits for an answer before
+    it is resumed. ``is_unsettled``: a change was begun, and nobody knows how it ended.
+    """
 
     incident: str
     title: str
     gate: Gate
+    run_status: str = ""
+    is_unsettled: bool = False
 
 
 def open_(desk: Desk, incident_id: str, question: Question) -> Gate:
@@ -67,7 +75,7 @@ def open_(desk: Desk, incident_id: str, question: Question) -> Gate:
         if known is None:
             return [desk.draft("gate.opened", _data(desk, asked, question))]
         _check_same(known, question)
-        return _expiry(desk, incident, known)
+        return expiry.expiry(desk, incident, known)
 
     desk.store.change(id_of(incident_id), unless_asked)
     return get(desk, incident_id, asked)
@@ -83,10 +91,7 @@ def state(desk: Desk, incident_id: str, gate: str) -> Gate:
     found = get(desk, incident_id, gate)
     if not found.is_due(desk.clock.now()):
         return found
-    desk.store.change(
-        id_of(incident_id),
-        lambda incident: _expiry(desk, incident, gate_of(incident, gate)),
-    )
+    desk.store.change(id_of(incident_id), lambda incident: expiry.overdue(desk, incident))
     return get(desk, incident_id, gate)
 
 
@@ -117,7 +122,7 @@ def answer(
         if not found.is_waiting:
             return _settled(found, chosen, actor)
         if found.is_due(now):
-            return _expiry(desk, incident, found)
+            return expiry.overdue(desk, incident)
         if not_after is not None and now > not_after:
             raise StateError(
                 "The answer came too late; nothing was recorded.", hint="Answer again."
@@ -132,15 +137,28 @@ def answer(
 
 
 def waiting(desk: Desk) -> list[Waiting]:
-    """Every gate of an open incident that waits for an answer, the longest waiting first."""
+    """What people are asked on open incidents: what is waited for first, the longest first.
+
+    After that what needs a person because its run broke off: gates without an answer, and
+    changes that were begun and whose end nobody knows. What a run asked that completed or was
+    cancelled is left out: nobody waits for it.
+    """
+    found = [one for incident in _open_incidents(desk) for one in _asked(desk, incident)]
+    return sorted(
+        found, key=lambda one: (one.is_unsettled or bool(one.run_status), one.gate.opened_at)
+    )
+
+
+def _asked(desk: Desk, incident: Incident) -> Iterator[Waiting]:
     now = desk.clock.now()
-    found = [
-        Waiting(incident.id, incident.title, gate)
-        for incident in _open_incidents(desk)
-        for gate in incident.waiting_gates
-        if not gate.is_due(now)
-    ]
-    return sorted(found, key=lambda one: one.gate.opened_at)
+    for gate in incident.asked_gates:
+        run, change = incident.run(gate.run), incident.change(gate.id)
+        status = run.status if run is not None and run.is_over else ""
+        if change is not None and change.state == "begun":
+            if run is None or run.status != "running":
+                yield Waiting(incident.id, incident.title, gate, status, is_unsettled=True)
+        elif gate.is_waiting and not gate.is_due(now) and status not in _ENDED_ON_PURPOSE:
+            yield Waiting(incident.id, incident.title, gate, status)
 
 
 def may_answer(incident: Incident, gate: Gate, actor: str) -> bool:
@@ -172,7 +190,7 @@ def refusal(incident: Incident, gate: Gate, actor: str) -> AuthorityError | None
 def expired(gate: Gate) -> DeniedError:
     """The error of a gate that nobody answered in time."""
     return DeniedError(
-        f"The gate '{gate.question}' expired {moment_text(gate.expires_at)}; nobody answered.",
+        expiry.words(gate),
         hint="It takes no answer any more. Run the runbook anew, or ask under another name.",
     )
 
@@ -262,23 +280,11 @@ def _answer_draft(desk: Desk, incident: Incident, gate: Gate, said: tuple[str, s
     )
 
 
-def _expiry(desk: Desk, incident: Incident, gate: Gate) -> list[Draft]:
-    if not gate.is_due(desk.clock.now()):
-        return []
-    clerk = desk.acting_as(EXPIRY)
-    if incident.change(gate.id) is None:
-        key = f"{incident.id}/gate/{gate.id}/end"
-        return [clerk.draft("gate.expired", {"gate": gate.id}, key=key)]
-    data = {"change": gate.id, "expired": True, "reason": "nobody answered in time"}
-    key = f"{incident.id}/change/{gate.id}/decision"
-    return [clerk.draft("change.denied", data, key=key)]
-
-
 def _open_incidents(desk: Desk) -> Iterator[Incident]:
     before = ""
     while True:
         rows = desk.store.incidents(Query(statuses=_OPEN, limit=_PAGE, before=before))
-        yield from (desk.store.incident(row.id) for row in rows)
+        yield from (expiry.look(desk, row.id) for row in rows)
         if len(rows) < _PAGE:
             return
         before = rows[-1].id

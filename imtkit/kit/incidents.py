@@ -11,7 +11,7 @@ from uuid import uuid4
 from imtkit import config
 from imtkit.contracts import Query
 from imtkit.errors import AuthorityError, InputError, NotFoundError
-from imtkit.kit import records
+from imtkit.kit import expiry, records
 from imtkit.kit.desk import Desk, id_of
 from imtkit.model import lifecycle
 from imtkit.model.entries import Draft, Entry, Visibility, is_automation, utc_text
@@ -55,8 +55,8 @@ def open_(
 
 
 def get(desk: Desk, incident_id: str) -> Incident:
-    """The incident as the log has it now; ids may be typed in any case."""
-    return desk.store.incident(id_of(incident_id))
+    """The incident as it is now; ids may be typed in any case."""
+    return expiry.look(desk, incident_id)
 
 
 def list_(desk: Desk, query: Query) -> list[Summary]:

@@ -14,7 +14,7 @@ from imtkit.kit import checklists, gates
 from imtkit.kit.desk import Desk, id_of
 from imtkit.model.checklist import Checklist
 from imtkit.model.entries import utc_from_text, utc_text
-from imtkit.model.gate_drawing import gate_facts, gate_state, gate_title
+from imtkit.model.gate_drawing import gate_facts, gate_state_in, gate_title
 from imtkit.model.gates import Gate
 
 
@@ -73,7 +73,7 @@ def live_gate(desk: Desk, incident_id: str, gate_id: str) -> dict[str, Any]:
         "gate": gate.id,
         "title": gate_title(gate, change),
         "state": gate.state,
-        "said": gate_state(gate, change),
+        "said": gate_state_in(incident, gate),
         "answers": list(gate.answers),
         "answer": gate.answer,
         "by": gate.by,

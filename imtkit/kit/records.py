@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imtkit.contracts import Head
 from imtkit.errors import NotFoundError, RecordError
+from imtkit.kit import expiry
 from imtkit.kit.desk import Desk, id_of
 from imtkit.model.incident import Incident
 
@@ -24,7 +25,7 @@ def build(desk: Desk, incident_id: str) -> Record:
     from imtkit.record.build import build_record
     from imtkit.store.chain import line_of
 
-    incident = desk.store.incident(id_of(incident_id))
+    incident = expiry.look(desk, incident_id)
     record = build_record(
         incident,
         desk.folder(incident.id),

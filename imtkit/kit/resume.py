@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from imtkit.kit.runs import Attempt, Control, OnStep, carry_out, run_key, the_ru
 from imtkit.model.entries import Draft
 from imtkit.model.incident import Incident, Run
 from imtkit.runs.conditions import StepEvent
+from imtkit.runs.lease import this_process
 from imtkit.runs.mend import agree
 from imtkit.runs.notebook import cells_that_stand, kept_cells, read_executed
 from imtkit.runs.parameters import checked_values
@@ -67,6 +69,7 @@ def resume(
         "edited": list(executed.edited),
         "runbook_changed": _has_changed(desk, run),
         "kernel": "the same" if is_same_kernel else "a new",
+        "runner": asdict(this_process()),
         **({"parameters": dict(corrections)} if corrections else {}),
     }
 

@@ -16,9 +16,12 @@ from imtkit.model.entries import AUTOMATION, Draft
 from imtkit.model.incident import Incident, Run, Step
 from imtkit.runs import lease as leases
 from imtkit.runs.conditions import StepEvent
+from imtkit.runs.lease import process_told
 from imtkit.runs.mend import DIED, ended_cells, mend
 
 REAPER = f"{AUTOMATION}reaper"
+_LOOKED_AT = 20
+"""How many incidents are looked through for runs that left no lease."""
 
 
 def list_(desk: Desk, *, incident_id: str = "", limit: int = 50) -> list[Run]:
@@ -26,7 +29,7 @@ def list_(desk: Desk, *, incident_id: str = "", limit: int = 50) -> list[Run]:
     if incident_id:
         found = [incidents.get(desk, incident_id)]
     else:
-        found = [desk.store.incident(row.id) for row in desk.store.incidents(Query(limit=limit))]
+        found = [incidents.get(desk, row.id) for row in desk.store.incidents(Query(limit=limit))]
     runs = [run for incident in found for run in incident.runs if run.has_runner]
     return sorted(runs, key=lambda run: run.started_at, reverse=True)
 
@@ -53,11 +56,13 @@ def cancel(desk: Desk, run_id: str) -> Run:
     return find(desk, run.id)
 
 
-def reap(desk: Desk) -> list[Run]:
+def reap(desk: Desk, *, is_thorough: bool = False) -> list[Run]:
     """End what dead runners of this host left behind; the runs that are now known to be lost.
 
     Their kernels are killed, and log and notebook say of each step what is true: the one that
     ran died with its runner, later ones did not run. Doing it twice changes nothing.
+    ``is_thorough`` looks in the newest incidents too for runs that left no lease behind (the
+    disk was full), and writes down what expired there.
     """
     lost = []
     for lease in leases.left_behind(lease_folder(desk)):
@@ -65,7 +70,20 @@ def reap(desk: Desk) -> list[Run]:
         run = _bury(desk, lease.incident, lease.run)
         leases.drop(lease_folder(desk), lease.run)
         lost += [run] if run else []
-    return lost
+    if not is_thorough:
+        return lost
+    found = [_bury(desk, run.incident, run.id) for run in _without_runner(desk)]
+    return [*lost, *(run for run in found if run)]
+
+
+def _without_runner(desk: Desk) -> list[Run]:
+    """The runs that the log has as running and whose runner was on this host and is gone."""
+    found = []
+    for run in list_(desk, limit=_LOOKED_AT):
+        runner = process_told(run.runner) if run.status == "running" else None
+        if runner is not None and runner.is_gone:
+            found.append(run)
+    return found
 
 
 def _bury(desk: Desk, incident_id: str, run_id: str) -> Run | None:
@@ -89,7 +107,7 @@ def _bury(desk: Desk, incident_id: str, run_id: str) -> Run | None:
 
     def unless_known(incident: Incident) -> Sequence[Draft]:
         now = the_run(incident, run_id)
-        if now.status != "running":
+        if now.status != "running" or now.attempt != run.attempt:
             return []
         key = ended_key(incident_id, run_id, now.attempt)
         told = {"run": run_id, "status": "lost", "error": DIED}

@@ -139,6 +139,7 @@ _PLAIN = (
     ("change.executed", "A change was carried out; it is not verified yet."),
     ("change.verified", "A change did what it should."),
     ("change.failed", "A change failed or was not verified: how, and how to undo it."),
+    ("change.settled", "A person says how a change ended whose end the log does not know: why."),
     ("run.started", "A runbook began to run: which, with which parameters, writing where."),
     ("run.parked", "A run stopped at a step that waits for a person; it can be resumed."),
     ("run.resumed", "A run goes on where it stopped: by whom, and what was changed meanwhile."),

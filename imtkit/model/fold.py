@@ -283,6 +283,7 @@ def _run_started(incident: Incident, entry: Entry) -> Incident:
         parameters=_table(entry, "parameters"),
         output_path=_text(entry, "output"),
         runbook_sha256=_text(entry, "runbook_sha256"),
+        runner=_table(entry, "runner"),
         steps=_planned(entry),
     )
     return _put_run(incident, begun)
@@ -335,6 +336,7 @@ def _run_resumed(incident: Incident, entry: Entry) -> Incident:
         status="running",
         attempt=run.attempt + 1,
         parameters=given,
+        runner=_table(entry, "runner"),
         finished_at=None,
         error="",
     )
@@ -460,6 +462,7 @@ _APPLY: Mapping[str, Apply] = {
     "change.executed": _change,
     "change.verified": _change,
     "change.failed": _change,
+    "change.settled": _change,
     "run.started": _run_started,
     "run.parked": _run_parked,
     "run.resumed": _run_resumed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from imtkit.model.gates import Change, Gate
+from imtkit.model.incident import Incident
 from imtkit.model.words import moment_text, visible
 
 _QUIET = "color:var(--jp-content-font-color2,#59636e)"
@@ -28,6 +29,17 @@ def gate_state(gate: Gate, change: Change | None = None) -> str:
     return "waiting for approval" if change.state == "asked" else change.state
 
 
+def gate_state_in(incident: Incident, gate: Gate) -> str:
+    """Where it stands, in a word, also where the run that asked is over and says no more."""
+    run, change = incident.run(gate.run), incident.change(gate.id)
+    if run is not None and run.is_over:
+        if gate.is_waiting:
+            return "not answered"
+        if change is not None and change.state == "begun":
+            return "begun, end unknown"
+    return gate_state(gate, change)
+
+
 def gate_facts(gate: Gate, change: Change | None = None) -> Facts:
     """What there is to know, by name: the plan, who asked whom, the answer, how it ended."""
     facts = (
@@ -40,6 +52,7 @@ def gate_facts(gate: Gate, change: Change | None = None) -> Facts:
         ("Because", gate.reason if gate.answer else ""),
         ("Executed", _executed(change)),
         ("Ended", _ended(change)),
+        ("Settled", _settled(change)),
     )
     return tuple((name, visible(text)) for name, text in facts if text)
 
@@ -89,3 +102,12 @@ def _ended(change: Change | None) -> str:
         return ""
     error = f": {change.error}" if change.error else ""
     return f"{change.state}, {moment_text(change.ended_at)}{error}"
+
+
+def _settled(change: Change | None) -> str:
+    if change is None or change.settled_at is None:
+        return ""
+    because = f": {change.settled_because}" if change.settled_because else ""
+    return (
+        f"as {change.settled_as}, by {change.settled_by}, {moment_text(change.settled_at)}{because}"
+    )

@@ -63,7 +63,8 @@ class Change:
     """A deed that needs approval.
 
     ``state``: asked, approved, denied, begun, executed, verified or failed. ``gate`` is its
-    approval. ``begun`` and nothing after it means: nobody knows whether it was done.
+    approval. ``begun`` and nothing after it means: nobody knows whether it was done, until
+    somebody has looked and settled it.
     """
 
     id: str
@@ -78,6 +79,10 @@ class Change:
     executed_by: str = ""
     executed_at: datetime | None = None
     ended_at: datetime | None = None
+    settled_as: str = ""
+    settled_by: str = ""
+    settled_because: str = ""
+    settled_at: datetime | None = None
 
     @property
     def asked_by(self) -> str:
@@ -144,7 +149,10 @@ _FOLLOWS: Mapping[str, tuple[str, ...]] = {
     "change.executed": ("approved", "begun"),
     "change.verified": ("executed",),
     "change.failed": ("approved", "begun", "executed"),
+    "change.settled": ("begun",),
 }
+OUTCOMES = ("executed", "failed")
+"""How a change can have ended whose end the log does not know."""
 
 
 def changes_after(changes: tuple[Change, ...], entry: Entry) -> tuple[Change, ...]:
@@ -153,10 +161,32 @@ def changes_after(changes: tuple[Change, ...], entry: Entry) -> tuple[Change, ..
     old = next((one for one in changes if one.id == id_), None)
     if entry.type == "change.asked":
         return changes if old or not id_ else (*changes, _asked(entry, id_))
-    if old is None or old.state not in _FOLLOWS.get(entry.type, ()):
+    if old is None or old.state not in _states_before(entry, old):
         return changes
     made = _moved(old, entry)
     return tuple(made if one.id == id_ else one for one in changes)
+
+
+def _states_before(entry: Entry, change: Change) -> tuple[str, ...]:
+    states = _FOLLOWS.get(entry.type, ())
+    if entry.type == "change.settled" and _text(entry.data, "outcome") not in OUTCOMES:
+        return ()
+    # Whoever did it knows better than whoever looked, though they come late to say so.
+    return (*states, "failed") if entry.type == "change.executed" and change.settled_by else states
+
+
+def denied(gates: tuple[Gate, ...], changes: tuple[Change, ...], run: str) -> tuple[Gate, ...]:
+    """What a run asked for and was not given: expired gates, and changes denied or expired.
+
+    Of each step that counts which it asked last: who asks anew, under another name, is no
+    longer denied. An answer of 'no' is an answer.
+    """
+    refused = {gate.id for gate in gates if gate.state == "expired"}
+    refused |= {change.id for change in changes if change.state == "denied"}
+    asked = (*gates, *(change.gate for change in changes))
+    inside = sorted((one for one in asked if one.run == run), key=lambda one: one.opened_at)
+    last = {gate.step: gate for gate in inside}
+    return tuple(gate for gate in last.values() if gate.id in refused)
 
 
 def _asked(entry: Entry, id_: str) -> Change:
@@ -188,7 +218,24 @@ def _moved(change: Change, entry: Entry) -> Change:
         case "verified" | "failed":
             error = _text(entry.data, "error")
             return replace(moved, ended_at=entry.occurred_at, error=error)
+        case "settled":
+            return _settled(change, entry)
     return moved
+
+
+def _settled(change: Change, entry: Entry) -> Change:
+    outcome, because = _text(entry.data, "outcome"), _text(entry.data, "reason")
+    settled = replace(
+        change,
+        state=outcome,
+        settled_as=outcome,
+        settled_by=entry.actor,
+        settled_because=because,
+        settled_at=entry.occurred_at,
+    )
+    if outcome != "failed":
+        return settled
+    return replace(settled, ended_at=entry.occurred_at, error=because)
 
 
 def _opened(entry: Entry, id_: str, question: str, answers: tuple[str, ...]) -> Gate:

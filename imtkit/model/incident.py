@@ -35,6 +35,7 @@ class Run:
     """One execution of a runbook, or one sitting of a person at a notebook (``by_hand``).
 
     ``holder`` is the person who took it over from the machine and has not given it back.
+    ``runner`` is the process that carries this attempt out: host, pid, started.
     """
 
     id: str
@@ -52,12 +53,19 @@ class Run:
     error: str = ""
     attempt: int = 1
     holder: str = ""
+    runner: Fields = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
 
     @property
     def has_runner(self) -> bool:
         """Whether imtkit's runner carries it out, and says how it ends."""
         return not self.by_hand and self.status != WITHOUT_RUNNER
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, well or not; a parked run and work by hand have not."""
+        is_in_hand = not self.has_runner or bool(self.holder)
+        return not is_in_hand and self.status not in ("running", "waiting")
 
     @property
     def elapsed(self) -> timedelta | None:
@@ -190,15 +198,22 @@ class Incident:
         return next((one for one in self.checklists if one.name == name), None)
 
     @property
+    def asked_gates(self) -> tuple[Gate, ...]:
+        """Every gate, and the approval of every change."""
+        return (*self.gates, *(change.gate for change in self.changes))
+
+    @property
     def waiting_gates(self) -> tuple[Gate, ...]:
-        """What holds work up and has no answer yet: gates, and changes to be approved."""
-        asked = (*self.gates, *(change.gate for change in self.changes))
-        return tuple(gate for gate in asked if gate.is_waiting)
+        """What holds work up and has no answer yet: gates, and changes to be approved.
+
+        What a run asked holds nothing up once the run is over; resumed, it asks again.
+        """
+        over = {run.id for run in self.runs if run.is_over}
+        return tuple(one for one in self.asked_gates if one.is_waiting and one.run not in over)
 
     def gate(self, gate_id: str) -> Gate | None:
         """The gate of this id, or the approval of the change of this id, if there is one."""
-        asked = (*self.gates, *(change.gate for change in self.changes))
-        return next((one for one in asked if one.id == gate_id), None)
+        return next((one for one in self.asked_gates if one.id == gate_id), None)
 
     def change(self, change_id: str) -> Change | None:
         """The change of this id, if it was asked for."""

@@ -289,6 +289,10 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
     "change.executed": lambda told: f"Change executed: {told.change()}",
     "change.verified": lambda told: f"Change verified: {told.change()}",
     "change.failed": _change_failed,
+    "change.settled": lambda told: (
+        f"Change settled as {told.get('outcome')}: {told.change()}"
+        f"{told.after(' – because ', 'reason')}"
+    ),
     "run.started": _run_started,
     "run.parked": lambda told: f"Run waits for a person: {told.run()}{told.after(': ', 'error')}",
     "run.cancel-requested": lambda told: f"Asked to end: {told.run()}{told.after(': ', 'reason')}",

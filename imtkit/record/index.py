@@ -10,7 +10,7 @@ from itertools import groupby
 
 from imtkit.model.drawing import corrections, count_text, ticked_text
 from imtkit.model.entries import Entry
-from imtkit.model.gate_drawing import Facts, gate_facts, gate_state, gate_title
+from imtkit.model.gate_drawing import Facts, gate_facts, gate_state_in, gate_title
 from imtkit.model.incident import Incident, Run
 from imtkit.model.words import more_data, run_name, sentence, span_text
 from imtkit.record._templates import environment, style
@@ -128,7 +128,7 @@ def _gates(incident: Incident) -> list[tuple[str, str, Facts]]:
     asked = [(gate, None) for gate in incident.gates]
     both = [*asked, *((change.gate, change) for change in incident.changes)]
     both.sort(key=lambda one: one[0].opened_at)
-    return [(gate_title(*one), gate_state(*one), gate_facts(*one)) for one in both]
+    return [(gate_title(*one), gate_state_in(incident, one[0]), gate_facts(*one)) for one in both]
 
 
 def _lines(incident: Incident) -> list[_Line]:

@@ -12,10 +12,11 @@ import platform
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -49,6 +50,14 @@ class Lease:
         """The same lease when its kernel has come to life; 0 when it is about to."""
         kernel = _process(pid) if pid else None
         return replace(self, kernel=kernel, sockets=str(sockets) if sockets else "")
+
+
+def process_told(told: Mapping[str, Any]) -> Process | None:
+    """The process that a log's entry names; None where it names none."""
+    host, pid, started = (told.get(name) for name in ("host", "pid", "started"))
+    if not isinstance(host, str) or not isinstance(pid, int) or not isinstance(started, str):
+        return None
+    return Process(host, pid, started)
 
 
 def this_process() -> Process:

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from html import escape
 
 from imtkit.errors import InputError
-from imtkit.kit import Desk, checklists, corrections, evidence, incidents
+from imtkit.kit import Desk, changes, checklists, corrections, evidence, incidents
 from imtkit.kit.changes import Plan
 from imtkit.kit.gates import Question
 from imtkit.model import drawing
 from imtkit.model.checklist import checklist_of
 from imtkit.model.entries import Entry
-from imtkit.model.gates import Change
+from imtkit.model.gates import Change, Gate, denied
 from imtkit.model.incident import Evidence, Incident, Task, Update
 from imtkit.model.words import moment_text
 from imtkit.widgets import gate as gated
@@ -171,6 +171,24 @@ class JoinedIncident:
         )
         made = gated.make_change(self._desk, self.id, (plan, asked), do, verify)
         return line(made, f"Change {made.state}, {moment_text(made.ended_at)}: {made.title}")
+
+    def settle(self, change: str, outcome: str, reason: str) -> Shown[Change]:
+        """Say how a change ended that was begun and whose kernel or runner died: 'executed' or
+        'failed', and how you know. ``change`` is its id, as ``imt gate list`` shows it.
+        """
+        made = changes.settle(self._desk, self.id, change, outcome, reason=reason)
+        return line(made, f"Change settled as {made.settled_as}: {made.title}")
+
+    @property
+    def denied(self) -> tuple[Gate, ...]:
+        """What this run, or this work by hand, asked for and was not given; else empty.
+
+        Expired gates, and changes that were denied: their question, by whom, reason. A cell
+        tagged ``denied`` begins with ``if inc.denied:``, so that it does nothing when somebody
+        runs all cells by hand and nothing was denied.
+        """
+        state = self.state
+        return denied(state.gates, state.changes, gated.where(state)[0])
 
     def set(self, *, reason: str = "", **fields: object) -> JoinedIncident:
         """Give fields new values: inc.set(severity='sev1', cause='expired certificate')."""

@@ -10,7 +10,8 @@ import pytest
 from notebook_files import code, write_notebook
 from terminal import Imt, caller
 
-from imtkit.kit import Desk, gates, incidents, open_desk, resume, runs
+from imtkit.kit import Desk, changes, gates, incidents, open_desk, resume, runs
+from imtkit.kit.changes import Plan
 from imtkit.kit.gates import Question
 from imtkit.model.gates import MIME_TYPE
 from imtkit.model.opening import Opening
@@ -77,7 +78,21 @@ def test_who_may_not_and_what_is_not_there(imt: Imt, gate: tuple[str, str]) -> N
     assert len(imt("gate", "list", "--json").json) == 1
 
 
-def test_a_run_parks_at_its_gate_and_goes_on(log: Desk, workspace: Path) -> None:
+def test_a_change_is_settled_from_the_terminal(imt: Imt, log: Desk, gate: tuple[str, str]) -> None:
+    """The list says what to do; what is said of it stands on its page."""
+    plan = Plan("Promote", "it is down", "promote()", "it writes", "demote it")
+    change = changes.ask(log, gate[0], plan, Question("Promote"))
+    imt("gate", "answer", gate[0], change.id, "approve")
+    log.store.append(gate[0], log.draft("change.begun", {"change": change.id}))
+    assert "begun, and nobody knows how it ended" in imt("gate", "list").out
+    assert imt("gate", "settle", gate[0], change.id, "executed").code == 2
+    said = imt("gate", "settle", gate[0], change.id, "failed", "--reason", "still a replica")
+    assert said.out == "Promote – settled as failed, by Ann Example\nRollback: demote it\n"
+    assert "as failed, by Ann Example" in imt("gate", "show", gate[0], change.id).out
+    assert imt("gate", "settle", gate[0], change.id, "executed", "--reason", "r").code == 5
+
+
+def test_a_run_parks_at_its_gate_and_goes_on(imt: Imt, log: Desk, workspace: Path) -> None:
     """The gate names its run and step, and stands in the notebook; answered, the run goes on."""
     cells = [
         code("join", "import imtkit as imt\ninc = imt.join()", "setup"),
@@ -94,7 +109,8 @@ def test_a_run_parks_at_its_gate_and_goes_on(log: Desk, workspace: Path) -> None
     (shown, error) = nbformat.read(workspace / run.output_path, 4).cells[1].outputs
     assert shown.data[MIME_TYPE] == {"incident": run.incident, "gate": asked.id}
     assert error.ename == "WaitingError"
-    gates.answer(log, run.incident, asked.id, "no")
+    answered = imt("gate", "answer", run.incident, asked.id, "no")
+    assert answered.err == f"Go on with: imt runs resume {run.id}\n"
     again = resume.resume(log, run.id)
     assert (again.id, again.status) == (run.id, "completed")
     assert len(incidents.get(log, run.incident).gates) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -16,10 +18,10 @@ from imtkit.errors import (
     StepError,
     WaitingError,
 )
-from imtkit.kit import Desk, changes, corrections, gates, incidents
+from imtkit.kit import Desk, changes, corrections, gates, incidents, running
 from imtkit.kit.changes import Plan
 from imtkit.kit.gates import Question
-from imtkit.model.gates import Change
+from imtkit.model.gates import Change, gate_id
 from imtkit.model.opening import Opening
 
 RUN = "20261121T120000Z-a1b2c3"
@@ -127,6 +129,82 @@ def test_expired_is_denied(desk: Desk, incident_id: str, clock: FixedClock, how:
     assert types(desk, incident_id) == ["gate.opened", "gate.expired"]
     last = incidents.get(desk, incident_id).entries[-1]
     assert last.actor == "automation/expiry"
+
+
+def parked(desk: Desk, incident_id: str, clock: FixedClock) -> None:
+    """A run as it parks at a gate that takes answers for half an hour."""
+    steps = [{"step": "c4", "title": "Fail over"}]
+    begun = {"run": RUN, "runbook": "failover", "steps": steps}
+    desk.store.append(
+        incident_id,
+        desk.draft("run.started", begun, key=f"run/{RUN}"),
+        desk.draft("step.started", {"run": RUN, "step": "c4", "index": 0}),
+    )
+    gates.open_(desk, incident_id, GO)
+    clock.move(minutes=1)
+    waits = {"run": RUN, "step": "c4", "index": 0, "status": "waiting"}
+    desk.store.append(
+        incident_id,
+        desk.draft("step.finished", waits),
+        desk.draft("run.parked", {"run": RUN, "status": "waiting"}),
+    )
+
+
+@pytest.mark.parametrize("how", ["gates", "runs", "incident", "reap", "answer"])
+def test_nothing_waits_after_its_time(
+    desk: Desk, incident_id: str, clock: FixedClock, how: str
+) -> None:
+    """Whoever looks first writes it down: the gate, its step and its run say what is so, once."""
+    parked(desk, incident_id, clock)
+    clock.move(minutes=30)
+    looks: dict[str, Callable[[], object]] = {
+        "gates": lambda: gates.waiting(desk),
+        "runs": lambda: running.list_(desk),
+        "incident": lambda: incidents.get(desk, incident_id),
+        "reap": lambda: running.reap(desk, is_thorough=True),
+        "answer": lambda: gates.answer(desk, incident_id, gate_id(RUN, "Fail over?"), "yes"),
+    }
+    for _ in range(2):
+        with suppress(DeniedError):
+            looks[how]()
+    state = desk.store.incident(incident_id)
+    (run,) = state.runs
+    assert (run.status, run.steps[0].status) == ("failed", "failed")
+    assert "expired 2026-11-21 12:30:00 UTC; nobody answered" in run.error
+    assert state.gates[0].state == "expired"
+    kinds = [entry.type for entry in state.entries]
+    assert (kinds.count("gate.expired"), kinds.count("run.finished")) == (1, 1)
+
+
+def test_a_run_that_a_person_has_in_hand_does_not_end_with_its_gate(
+    desk: Desk, incident_id: str, clock: FixedClock
+) -> None:
+    """They are at work on its kernel; only the gate has expired."""
+    parked(desk, incident_id, clock)
+    desk.store.append(incident_id, desk.draft("run.taken", {"run": RUN}))
+    clock.move(minutes=30)
+    state = incidents.get(desk, incident_id)
+    assert (state.runs[0].status, state.gates[0].state) == ("waiting", "expired")
+
+
+def test_what_a_run_asked_that_is_over_is_not_waited_for(
+    desk: Desk, incident_id: str, clock: FixedClock
+) -> None:
+    """Of a run that broke off it is listed last, with what to do; of a cancelled one not at all."""
+    parked(desk, incident_id, clock)
+    other = incidents.open_(desk, Opening("Disk full")).id
+    gates.open_(desk, other, Question("Clean up?"))
+    lost = desk.draft("run.finished", {"run": RUN, "status": "lost"})
+    desk.store.append(incident_id, lost)
+    assert [(one.incident, one.run_status) for one in gates.waiting(desk)] == [
+        (other, ""),
+        (incident_id, "lost"),
+    ]
+    desk.store.append(incident_id, desk.draft("run.resumed", {"run": RUN}))
+    assert [one.run_status for one in gates.waiting(desk)] == ["", ""]
+    cancelled = desk.draft("run.finished", {"run": RUN, "status": "cancelled"})
+    desk.store.append(incident_id, cancelled)
+    assert [one.incident for one in gates.waiting(desk)] == [other]
 
 
 def test_a_late_click_is_refused(desk: Desk, incident_id: str, clock: FixedClock) -> None:
@@ -311,6 +389,53 @@ def test_a_deed_whose_end_nobody_knows_is_not_repeated(desk: Desk, incident_id: 
     with pytest.raises(StateError, match="does not say how it ended"):
         changes.carry_out(desk, incident_id, change.id, deeds.do, deeds.verify)
     assert deeds.done == []
+
+
+def begun(desk: Desk, incident_id: str) -> Change:
+    """A change whose runner died while it was carried out."""
+    change = approved(desk, incident_id)
+    desk.store.append(incident_id, desk.draft("change.begun", {"change": change.id}))
+    return change
+
+
+@pytest.mark.parametrize("outcome", ["executed", "failed"])
+def test_a_person_settles_what_nobody_knows_the_end_of(
+    desk: Desk, incident_id: str, outcome: str
+) -> None:
+    """It is listed until then; after that it is verified, or its rollback told; once."""
+    change, deeds = begun(desk, incident_id), Deeds()
+    assert [one.is_unsettled for one in gates.waiting(desk)] == [True]
+    bo = desk.acting_as("Bo")
+    settled = changes.settle(bo, incident_id, change.id, outcome, reason="I looked at it")
+    assert (settled.state, settled.settled_by) == (outcome, "Bo")
+    assert gates.waiting(desk) == []
+    with pytest.raises(StateError, match=f"settled as {outcome}, by Bo"):
+        changes.settle(desk, incident_id, change.id, "failed", reason="no")
+    if outcome == "executed":
+        done = changes.carry_out(desk, incident_id, change.id, deeds.do, deeds.verify)
+        assert (done.state, deeds.done) == ("verified", ["verify"])
+    else:
+        with pytest.raises(StepError, match="I looked at it") as failure:
+            changes.carry_out(desk, incident_id, change.id, deeds.do, deeds.verify)
+        assert failure.value.hint == "Rollback: demote it"
+
+
+def test_only_what_is_unknown_is_settled_and_only_by_people(desk: Desk, incident_id: str) -> None:
+    """Not by a machine, not without a reason, not what is known, not while its run goes on."""
+    change = begun(desk, incident_id)
+    machine = desk.acting_as("automation/x")
+    with pytest.raises(AuthorityError, match="a person looks"):
+        changes.settle(machine, incident_id, change.id, "executed", reason="r")
+    with pytest.raises(InputError, match="needs a reason"):
+        changes.settle(desk, incident_id, change.id, "executed", reason=" ")
+    with pytest.raises(InputError, match="no outcome"):
+        changes.settle(desk, incident_id, change.id, "verified", reason="r")
+    desk.store.append(incident_id, desk.draft("run.started", {"run": RUN, "runbook": "x"}))
+    with pytest.raises(StateError, match="is running"):
+        changes.settle(desk, incident_id, change.id, "executed", reason="r")
+    known = asked(desk, incident_id, name="other")
+    with pytest.raises(StateError, match="is asked; that is known"):
+        changes.settle(desk, incident_id, known.id, "executed", reason="r")
 
 
 def test_another_plan_needs_another_approval(desk: Desk, incident_id: str) -> None:

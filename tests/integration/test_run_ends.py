@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import nbformat
@@ -21,6 +22,7 @@ from terminal import IMT, caller
 from imtkit.errors import RunError, StateError, StepError
 from imtkit.kit import Desk, open_desk, running, runs
 from imtkit.model.incident import Run
+from imtkit.runs.lease import this_process
 from imtkit.runs.stop import GRACE_SECONDS, Stop
 
 SLOW = [
@@ -241,6 +243,25 @@ def test_a_run_whose_runner_was_killed_is_lost_and_its_notebook_true(
     wait_for(lambda: kernels(workspace) == [], 10)
     assert [e.type for e in desk.store.entries()].count("run.finished") == 1
     assert desk.store.verify() == []
+
+
+def test_a_dead_runner_that_left_no_lease_is_noticed(desk: Desk, workspace: Path, imt):
+    """The log names the runner of each attempt: whose runner is gone is lost, no other."""
+    write_notebook(workspace / "runbooks" / "slow.ipynb", SLOW)
+    with imt_run(workspace, "slow") as process:
+        wait_for(lambda: has_printed(desk))
+        (lease,) = (workspace / "outputs" / ".running").iterdir()
+        lease.unlink()  # as when the disk was full
+        assert running.reap(desk, is_thorough=True) == []
+        process.kill()
+        process.wait()
+    (run,) = imt("runs", "list", "--json").json
+    assert (run["status"], run["error"]) == ("lost", "its runner died")
+    assert [step["status"] for step in run["steps"]] == ["completed", "kernel-died", "not-run"]
+    resumed = {"run": run["id"], "runner": asdict(this_process())}
+    desk.store.append(run["incident"], desk.draft("run.resumed", resumed))
+    assert running.reap(desk, is_thorough=True) == []
+    assert only_run(desk).status == "running"
 
 
 def test_follow_shows_a_run_elsewhere_until_it_ends(desk: Desk, workspace: Path, imt):

@@ -43,7 +43,7 @@ def test_the_terminal_has_the_verbs_that_were_promised() -> None:
         "imt record": "build open verify",
         "imt store": "migrate verify rebuild heads",
         "imt alerts": "replay",
-        "imt gate": "list show answer",
+        "imt gate": "list show answer settle",
     }
     for noun, verbs in wanted.items():
         for verb in verbs.split():

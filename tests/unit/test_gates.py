@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from rows import START, entry
 
 from imtkit.errors import InputError
+from imtkit.model import gates
 from imtkit.model.entries import utc_text
 from imtkit.model.fold import fold
-from imtkit.model.gates import gate_id
+from imtkit.model.gate_drawing import gate_state_in
+from imtkit.model.gates import Change, Gate, gate_id
 from imtkit.model.incident import Incident
 from imtkit.model.words import sentence
 
@@ -94,6 +96,62 @@ def test_a_change_goes_its_way_step_by_step() -> None:
     assert states("approved", "begun", "executed", "verified", "failed") == "verified"
 
 
+def test_a_change_whose_end_nobody_knows_is_settled_once() -> None:
+    """By an outcome that a change can have; whoever did it corrects whoever looked."""
+
+    def settled(outcome: str) -> tuple[str, dict[str, Any]]:
+        return "change.settled", {"change": "c", "outcome": outcome, "reason": "I looked"}
+
+    def after(*rows: tuple[str, dict[str, Any]]) -> Change:
+        begun = [(f"change.{one}", {"change": "c"}) for one in ("approved", "begun")]
+        return folded(ASKED, *begun, *rows).changes[0]
+
+    done = after(settled("executed"))
+    assert (done.state, done.settled_by, done.settled_because) == ("executed", "Ann", "I looked")
+    assert done.executed_by == ""
+    assert after(settled("executed"), ("change.verified", {"change": "c"})).state == "verified"
+    failed = after(settled("failed"), settled("executed"))
+    assert (failed.state, failed.error) == ("failed", "I looked")
+    late = after(settled("failed"), ("change.executed", {"change": "c"}))
+    assert (late.state, late.executed_by) == ("executed", "Ann")
+    assert after(settled("perhaps")).state == "begun"
+    assert folded(ASKED, settled("executed")).changes[0].state == "asked"
+
+
+def test_what_a_run_was_denied_is_told() -> None:
+    """Expired gates and denied changes of that run; not a 'no', nor what was asked anew since."""
+
+    def asked(name: str, step: str, run: str = RUN) -> tuple[str, dict[str, Any]]:
+        return "change.asked", {"change": name, "title": name, "run": run, "step": step}
+
+    def denied(name: str) -> tuple[str, dict[str, Any]]:
+        return "change.denied", {"change": name, "reason": "too risky"}
+
+    expired: tuple[str, dict[str, Any]] = ("gate.expired", {"gate": "g"})
+    rows = [OPENED, expired, asked("a", "s1"), denied("a"), asked("b", "s2", "other"), denied("b")]
+    state = folded(*rows)
+    assert [one.id for one in denied_in(state)] == ["g", "a"]
+    again = folded(*rows, asked("a2", "s1"))
+    assert [one.id for one in denied_in(again)] == ["g"]
+    no = folded(OPENED, ("gate.answered", {"gate": "g", "answer": "no"}))
+    assert denied_in(no) == ()
+
+
+def denied_in(incident: Incident) -> tuple[Gate, ...]:
+    return gates.denied(incident.gates, incident.changes, RUN)
+
+
+def test_what_a_run_asked_that_is_over_holds_nothing_up() -> None:
+    """Until it is resumed; what a person has in hand is not over."""
+    begun = ("run.started", {"run": RUN, "runbook": "r"})
+    ended = ("run.finished", {"run": RUN, "status": "cancelled"})
+    over = folded(begun, OPENED, ended)
+    assert over.waiting_gates == ()
+    assert gate_state_in(over, over.gates[0]) == "not answered"
+    assert len(folded(begun, OPENED, ended, ("run.taken", {"run": RUN})).waiting_gates) == 1
+    assert len(folded(begun, OPENED, ended, ("run.resumed", {"run": RUN})).waiting_gates) == 1
+
+
 def test_the_approval_of_a_change_is_a_gate() -> None:
     """It waits with the others, under the change's id, and may not be given by the asker."""
     incident = folded(ASKED)
@@ -106,10 +164,12 @@ def test_the_approval_of_a_change_is_a_gate() -> None:
 
 def test_gates_and_changes_are_told_in_words() -> None:
     """By their question and their title, with who may answer, until when, and the way back."""
+    begun = ("change.begun", {"change": "c"})
+    settled = ("change.settled", {"change": "c", "outcome": "executed", "reason": "it writes"})
     failed = ("change.failed", {"change": "c", "error": "still down"})
     answered = ("gate.answered", {"gate": "g", "answer": "yes", "reason": "lag is 0"})
     approved = ("change.approved", {"change": "c"})
-    incident = folded(OPENED, answered, ASKED, approved, failed)
+    incident = folded(OPENED, answered, ASKED, approved, begun, settled, failed)
     told = [sentence(one, incident) for one in incident.entries]
     assert told == [
         "Gate: Fail over? (yes or no) – asked of incident commander"
@@ -117,6 +177,8 @@ def test_gates_and_changes_are_told_in_words() -> None:
         "Gate answered: Fail over? – yes – because lag is 0",
         "Approval asked: Promote the replica – because it is down",
         "Change approved: Promote the replica",
+        "Change begun: Promote the replica",
+        "Change settled as executed: Promote the replica – because it writes",
         "Change failed: Promote the replica: still down – rollback: demote it",
     ]
 

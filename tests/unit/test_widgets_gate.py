@@ -6,7 +6,9 @@ import pytest
 from clocks import FixedClock
 
 from imtkit.errors import DeniedError, InputError, StepError, WaitingError
-from imtkit.kit import Desk, gates, incidents
+from imtkit.kit import Desk, changes, gates, incidents
+from imtkit.kit.changes import Plan
+from imtkit.kit.gates import Question
 from imtkit.model.gates import MIME_TYPE
 from imtkit.model.opening import Opening
 from imtkit.widgets.gate import LiveGate
@@ -100,6 +102,26 @@ def test_a_change_that_fails_tells_the_way_back(desk: Desk, inc: JoinedIncident)
 
 def lies() -> bool:
     return False
+
+
+def test_what_was_denied_is_at_hand(desk: Desk, inc: JoinedIncident, clock: FixedClock) -> None:
+    """So that a cell for that acts only then; nothing is denied while something is waited for."""
+    with pytest.raises(WaitingError):
+        inc.gate("Go?", within="5m")
+    assert not inc.denied
+    clock.move(minutes=5)
+    assert [one.question for one in inc.denied] == ["Go?"]
+
+
+def test_a_change_that_broke_off_is_settled_in_a_notebook(desk: Desk, inc: JoinedIncident) -> None:
+    """With what happened and how that is known."""
+    plan = Plan("Promote", "it is down", "promote()", "it writes", "demote it")
+    change = changes.ask(desk, inc.id, plan, Question("Promote"))
+    gates.answer(desk.acting_as("Bo"), inc.id, change.id, "approve")
+    desk.store.append(inc.id, desk.draft("change.begun", {"change": change.id}))
+    said = inc.settle(change.id, "executed", "it takes writes")
+    assert said.value.state == "executed"
+    assert repr(said) == "Change settled as executed: Promote"
 
 
 def test_a_change_says_what_it_does(inc: JoinedIncident) -> None:
