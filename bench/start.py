@@ -1,58 +1,322 @@
-"""How long the terminal takes to answer, against a Python that does nothing.
+"""How soon things begin: commands of the terminal, and runs against the papermill command.
 
-    python bench/start.py
+    python bench/start.py              # about eight minutes
+    python bench/start.py --quick      # under two: fewer rounds, and not twenty at once
+    python bench/start.py --only runs  # one part: terminal, runs, journal or crowd
 
-Each round starts every command once, in turn, so that a busy machine slows all alike; the
-medians are compared.
+Every round starts each way once, in turn, so that a busy machine slows all alike; medians are
+compared, and the range of the rounds stands beside them.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-ROUNDS = 15
+import notebooks
+import psutil
+from facts import folder_beside, machine, table
+from journal import step_costs
+from watching import Crowd, Told, Watched, watch, watch_all
+
+IMT = (sys.executable, "-c", "import sys; from imtkit.cli import main; sys.exit(main())")
+PAPERMILL = (sys.executable, "-m", "papermill")
 BARE = "python -c pass"
+WHO = {"IMT_USER": "Ann Example"}
+BOOKS = {"trivial": notebooks.TRIVIAL, "realistic": notebooks.REALISTIC}
+PAPERMILL_RUN, COLD, WARM = "papermill", "imt run, cold", "imt run, a worker up"
 
 
-def seconds_by_command(
-    commands: Mapping[str, Sequence[str]], folder: Path
-) -> dict[str, list[float]]:
-    """Seconds of each start, by command."""
+def main() -> None:
+    """Print every part that was asked for."""
+    options = _options()
+    print(machine())
+    parts: dict[str, Callable[[Path, argparse.Namespace], None]] = {
+        "terminal": terminal,
+        "runs": runs,
+        "journal": journal,
+        "crowd": crowd,
+    }
+    for name, part in parts.items():
+        if options.only in (name, None) and not (options.quick and name == "crowd"):
+            with tempfile.TemporaryDirectory(dir=folder_beside(options.folder)) as folder:
+                part(Path(folder), options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("folder", nargs="?", help="where its files lie; else here")
+    parser.add_argument("--rounds", type=int, help="rounds of runs (5, quick 2)")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, no crowd")
+    parser.add_argument("--only", choices=("terminal", "runs", "journal", "crowd"))
+    parser.add_argument("--at-once", type=int, default=20, help="runs of the crowd (20)")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (2 if options.quick else 5)
+    return options
+
+
+# Commands of the terminal
+
+
+def terminal(folder: Path, options: argparse.Namespace) -> None:
+    """Commands that only tell something, against a Python that does nothing."""
+    commands = {
+        BARE: [sys.executable, "-c", "pass"],
+        "imt --help": [*IMT, "--help"],
+        "imt incident open --help": [*IMT, "incident", "open", "--help"],
+        "imt incident list": [*IMT, "incident", "list"],
+    }
+    _imt(folder, "init", ".")
+    _imt(folder, "incident", "open", "--title", "For the list")
     taken: dict[str, list[float]] = {name: [] for name in commands}
-    for number in range(ROUNDS + 1):
+    for number in range(3 * options.rounds + 1):
         for name, command in commands.items():
             began = time.perf_counter()
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
             if number:  # the first round fills caches
                 taken[name].append(time.perf_counter() - began)
-    return taken
-
-
-def main() -> None:
-    """Print milliseconds and ratios."""
-    imt = [sys.executable, "-c", "import sys; from imtkit.cli import main; sys.exit(main())"]
-    commands = {
-        BARE: [sys.executable, "-c", "pass"],
-        "imt --help": [*imt, "--help"],
-        "imt incident open --help": [*imt, "incident", "open", "--help"],
-        "imt incident list": [*imt, "incident", "list"],
-    }
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        subprocess.run([*imt, "init", "."], cwd=folder, check=True, capture_output=True)
-        opening = ["incident", "open", "--title", "For the list", "--actor", "Ann Example"]
-        subprocess.run([*imt, *opening], cwd=folder, check=True, capture_output=True)
-        taken = seconds_by_command(commands, folder)
     bare = statistics.median(taken[BARE])
-    for command, seconds in taken.items():
-        middle = statistics.median(seconds)
-        print(f"{command:28} {middle * 1000:7.1f} ms   {middle / bare:5.1f} ×")
+    rows = [(name, _span(each), _times(each, bare)) for name, each in taken.items()]
+    table("Commands", ("", "ms", "of python -c pass"), rows)
+
+
+# One run
+
+
+def runs(folder: Path, options: argparse.Namespace) -> None:
+    """One run of each notebook each way: what is seen when, and what is not the cells' own."""
+    cold, warm = _workspace(folder / "cold"), _workspace(folder / "warm")
+    with _worker(warm) as server:
+        ways: dict[str, Callable[[str, int], Told]] = {
+            PAPERMILL_RUN: lambda book, number: _papermill(folder / "cold", book, number),
+            COLD: lambda book, _: _imt_run(cold, book),
+        }
+        if server is not None:
+            ways[WARM] = lambda book, _: _imt_run(warm, book)
+        for book in BOOKS:
+            found: dict[str, list[Watched]] = {name: [] for name in ways}
+            for number in range(options.rounds + 1):
+                for name, told in ways.items():
+                    seen = watch(told(book, number))
+                    if not seen.is_whole:
+                        print(f"{name}, {book}: the run did not complete")
+                    elif number:
+                        found[name].append(seen)
+            _show(book, found)
+        if server is None:
+            print("There is no 'imt worker' to be measured.")
+        else:
+            _show_claims(warm)
+
+
+def _show(book: str, found: Mapping[str, Sequence[Watched]]) -> None:
+    """Each moment by way, in seconds, and as a part of papermill's."""
+    moments: Mapping[str, Callable[[Watched], float]] = {
+        "on screen": lambda seen: seen.screen,
+        "output on disk": lambda seen: seen.output,
+        "notebook": lambda seen: seen.notebook,
+        "command's end": lambda seen: seen.end,
+        "its cells": lambda seen: seen.cells,
+        "all but cells": lambda seen: seen.besides,
+    }
+    rows = []
+    for label, moment in moments.items():
+        row = [label]
+        peer = statistics.median(map(moment, found[PAPERMILL_RUN]))
+        for name, seen in found.items():
+            each = [moment(one) for one in seen]
+            row.append(_span(each))
+            if name != PAPERMILL_RUN:
+                row.append(f"{statistics.median(each) / peer:.0%}")
+        rows.append(row)
+    head = ["ms: median (range)", PAPERMILL_RUN]
+    for name in found:
+        head += [] if name == PAPERMILL_RUN else [name, "of papermill's"]
+    table(f"One run, {book}", head, rows)
+
+
+def _show_claims(workspace: Path) -> None:
+    """What a worker takes from a run's first entry to its last, as the log has it."""
+    from imtkit import open_desk
+
+    rows = []
+    with open_desk(workspace, actor="Ann Example") as desk:
+        entries = list(desk.store.entries())
+    for book in BOOKS:
+        began = {
+            one.data["run"]: one.recorded_at
+            for one in entries
+            if one.type == "run.started" and one.data["runbook"] == book
+        }
+        firsts: dict[str, float] = {}
+        spans = []
+        for one in entries:
+            run = one.data.get("run", "")
+            if run in began and one.type == "step.finished" and one.data.get("index"):
+                firsts.setdefault(run, (one.recorded_at - began[run]).total_seconds())
+            if run in began and one.type == "run.finished":
+                spans.append((one.recorded_at - began[run]).total_seconds())
+        # The first run of each was not counted above either.
+        rows.append((book, _span(list(firsts.values())[1:]), _span(spans[1:])))
+    head = ("ms: median (range)", "claim to first output's entry", "claim to finished")
+    table("In the worker, by the log", head, rows)
+
+
+# Journal
+
+
+def journal(folder: Path, options: argparse.Namespace) -> None:
+    """What a step costs with papermill's engine, with ours, and with ours and the log."""
+    costs = step_costs(_workspace(folder / "log"), rounds=max(2, options.rounds))
+    rows = [(name, _span(each)) for name, each in costs.items()]
+    table("A step that does nothing", ("ms a step: median (range)", ""), rows)
+
+
+# Many at once
+
+
+def crowd(folder: Path, options: argparse.Namespace) -> None:
+    """Many alerts at once: as many papermill processes, against as many runs in one worker."""
+    number = options.at_once
+    names = [f"crowd-{n:02}" for n in range(number)]
+    warm = _workspace(folder / "warm", dict.fromkeys(names, notebooks.REALISTIC))
+    found = {}
+    with _worker(warm) as server:
+        if server is None:
+            print("There is no 'imt worker' to be measured.")
+        else:
+            told = [_imt_run(warm, name) for name in names]
+            found[f"{number} runs in the worker"] = watch_all(told, 240, server)
+    told = [_papermill(warm, name, 0) for name in names]
+    found[f"{number} papermill processes"] = watch_all(told, 240, None)
+    rows = [_crowd_row(name, one) for name, one in found.items()]
+    head = ("realistic", "all done", "first output, median", "its worst", "peak memory", "failed")
+    table("Many at once", head, rows)
+
+
+def _crowd_row(name: str, one: Crowd) -> tuple[str, ...]:
+    first, worst = statistics.median(one.outputs), max(one.outputs)
+    return (
+        name,
+        f"{max(one.ends):.1f} s",
+        f"{first:.1f} s",
+        f"{worst:.1f} s",
+        f"{one.peak / 2**20:.0f} MiB",
+        str(len(one.ends) - one.whole),
+    )
+
+
+# What runs, and where
+
+
+def _imt(folder: Path, *arguments: str) -> None:
+    command = [*IMT, *arguments]
+    environment = {**os.environ, **WHO}
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+
+
+def _workspace(folder: Path, books: Mapping[str, Sequence[str]] | None = None) -> Path:
+    """A workspace with these notebooks (name -> cells) as its runbooks."""
+    folder.mkdir()
+    _imt(folder, "init", ".")
+    for name, sources in (books or BOOKS).items():
+        notebooks.write(folder / "runbooks" / f"{name}.ipynb", sources)
+    return folder
+
+
+def _papermill(folder: Path, book: str, number: int) -> Told:
+    written = folder / f"{book}-{number}.out.ipynb"
+    command = (*PAPERMILL, f"runbooks/{book}.ipynb", written.name)
+    return Told(command, folder, {}, lambda: written if written.exists() else None)
+
+
+def _imt_run(folder: Path, book: str) -> Told:
+    before = set(folder.glob(f"outputs/*/*-{book}.ipynb"))
+    seen: list[Path] = []
+
+    def notebook() -> Path | None:
+        if not seen:
+            seen.extend(set(folder.glob(f"outputs/*/*-{book}.ipynb")) - before)
+        return seen[0] if seen else None
+
+    return Told((*IMT, "run", book), folder, WHO, notebook)
+
+
+@contextmanager
+def _worker(folder: Path) -> Iterator[psutil.Process | None]:
+    """A worker of the workspace, up and its kernels ready; None where there is no such command."""
+    known = subprocess.run([*IMT, "worker", "--help"], capture_output=True, check=False)
+    if known.returncode:
+        yield None
+        return
+    with (folder / "worker.log").open("wb") as log:
+        child = subprocess.Popen(
+            [*IMT, "worker"],
+            cwd=folder,
+            env={**os.environ, **WHO},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        _wait_for(lambda: any(folder.glob("outputs/.running/server-*.json")), 60)
+        _settle(psutil.Process(child.pid))
+        yield psutil.Process(child.pid)
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _wait_for(is_so: Callable[[], bool], seconds: float) -> None:
+    ends_at = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > ends_at:
+            raise TimeoutError(f"the worker was not up after {seconds:g} s")
+        time.sleep(0.1)
+
+
+def _settle(worker: psutil.Process) -> None:
+    """Wait until a worker and its children do nothing any more: its kernels are ready."""
+    quiet = 0
+    for _ in range(100):
+        whole = [worker, *worker.children(recursive=True)]
+        before = sum(sum(one.cpu_times()[:2]) for one in whole if one.is_running())
+        time.sleep(0.5)
+        after = sum(sum(one.cpu_times()[:2]) for one in whole if one.is_running())
+        quiet = quiet + 1 if after - before < 0.03 else 0
+        if quiet == 4:
+            return
+
+
+def _span(seconds: Sequence[float]) -> str:
+    """Milliseconds: the median, and the range of the rounds."""
+    if not seconds:
+        return "-"
+    low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
+    digits = 1 if middle < 0.1 else 0
+    return " ".join(
+        (
+            f"{middle * 1000:.{digits}f}",
+            f"({low * 1000:.{digits}f} to {high * 1000:.{digits}f})",
+        )
+    )
+
+
+def _times(seconds: Sequence[float], bare: float) -> str:
+    return f"{statistics.median(seconds) / bare:.1f} ×"
 
 
 if __name__ == "__main__":
