@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from imtkit.cli.arguments import INCIDENT
 from imtkit.cli.face import Face, Verb, pass_face, writes
+
+if TYPE_CHECKING:
+    from imtkit.config import Settings
 
 
 @click.command(
@@ -35,20 +39,40 @@ def lab(
     more: tuple[str, ...],
 ) -> None:
     """Open JupyterLab in the workspace, or a copy of a runbook in it."""
+    notebook = _copy(face, runbook, incident_id) if runbook else None
+    become_lab(
+        face, face.settings(), port=port, notebook=notebook, open_browser=not no_browser, more=more
+    )
+
+
+@click.command(cls=Verb, examples=("imt worker", "imt worker --port 8890"))
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Else Jupyter chooses.")
+@click.option("--jupyter", "more", multiple=True, metavar="OPTION", help="An option of Jupyter's.")
+@writes
+@pass_face
+def worker(face: Face, port: int, more: tuple[str, ...]) -> None:
+    """Carry out runs, with kernels that are warm: 'imt lab' without a browser."""
+    become_lab(face, face.settings(), port=port, open_browser=False, more=more)
+
+
+def become_lab(  # each is an option of `imt lab`
+    face: Face,
+    settings: Settings,
+    *,
+    port: int = 0,
+    notebook: Path | None = None,
+    open_browser: bool = True,
+    more: tuple[str, ...] = (),
+) -> NoReturn:
+    """Jupyter takes this process over, and with it the terminal and Ctrl-C."""
     from imtkit.lab.serve import lab_command
 
-    settings = face.settings()
     command = lab_command(
-        settings,
-        port=port,
-        open_browser=not no_browser,
-        notebook=_copy(face, runbook, incident_id) if runbook else None,
-        actor=face.actor,
+        settings, port=port, open_browser=open_browser, notebook=notebook, actor=face.actor
     )
     os.chdir(command.folder)
-    # Jupyter takes this process over, and with it the terminal and Ctrl-C.
     arguments = (*command.arguments, *more)
-    os.execve(arguments[0], arguments, dict(command.environment))  # noqa: S606 # no shell, and our own Python # no shell is wanted
+    os.execve(arguments[0], arguments, dict(command.environment))  # noqa: S606 # no shell is wanted
 
 
 def _copy(face: Face, runbook: str, incident_id: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imtkit.errors import AuthorityError, StateError
+from imtkit.kit import gates, incidents
 from imtkit.kit.desk import Desk
 from imtkit.kit.resume import RESUMABLE, find
 from imtkit.kit.runs import take_key, the_run
@@ -38,6 +39,20 @@ def take(desk: Desk, run_id: str) -> Run:
 
     desk.store.change(run.incident, unless_held)
     return find(desk, run.id)
+
+
+def may_go_on(desk: Desk, run_id: str) -> bool:
+    """Whether a parked run that nobody holds got its answer, so that it goes on by itself."""
+    run = find(desk, run_id)
+    if run.status != "waiting" or run.holder:
+        return False
+    for gate in incidents.get(desk, run.incident).asked_gates:
+        gates.state(desk, run.incident, gate.id)  # one whose time is over has expired
+    asked = [g for g in incidents.get(desk, run.incident).asked_gates if g.run == run.id]
+    began = [step.started_at for step in run.steps if step.status == "waiting"]
+    # An answer that its step has seen already is not what it waits for.
+    is_answered = any(g.at and since and g.at >= since for g in asked for since in began)
+    return is_answered and not any(gate.is_waiting for gate in asked)
 
 
 def require_held(run: Run) -> Run:

@@ -1,20 +1,10 @@
-"""The Jupyter Server extension: what people's JupyterLab asks of the incident log."""
+"""The Jupyter Server extension: the incident log for JupyterLab, and runs that a server carries."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from jupyter_server.serverapp import ServerApp
-
-
-def _jupyter_server_extension_points() -> list[dict[str, str]]:
+def _jupyter_server_extension_points() -> list[dict[str, object]]:
     """Where Jupyter Server finds the extension."""
-    return [{"module": "imtkit.lab"}]
+    from imtkit.lab.extension import ImtkitExtension
 
-
-def _load_jupyter_server_extension(server_app: ServerApp) -> None:
-    """Add the handlers under ``<base url>imtkit/api/`` to a Jupyter Server."""
-    from imtkit.lab.handlers import add_handlers
-
-    add_handlers(server_app)
+    return [{"module": "imtkit.lab.extension", "app": ImtkitExtension}]

@@ -7,15 +7,14 @@ Every request is authenticated and carries Jupyter's XSRF header. Errors are
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from http.client import responses
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
-from jupyter_server.serverapp import ServerApp
-from jupyter_server.utils import url_path_join
 from tornado.web import HTTPError, authenticated
 
 from imtkit.config import is_somebody
@@ -37,7 +36,7 @@ from imtkit.model.opening import Opening
 Answer = TypeVar("Answer")
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
-_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _OPEN = ("open", "acknowledged", "mitigated")
 _STATUS_CODES: tuple[tuple[type[ImtkitError], int], ...] = (
     # the first that fits
@@ -66,7 +65,7 @@ class ImtHandler(APIHandler):  # type: ignore[misc]  # jupyter_server's types ar
 
     auth_resource = "imtkit"
 
-    def initialize(self, office: Office) -> None:
+    def initialize(self, office: Office, **parts: Any) -> None:
         self.office = office
 
     @property
@@ -77,10 +76,17 @@ class ImtHandler(APIHandler):  # type: ignore[misc]  # jupyter_server's types ar
 
     async def work(self, task: Callable[[Desk], Answer]) -> Answer:
         """What the task answers; our errors become HTTP's, with their hint."""
-        try:
+        with self.errors():
             return await self.office.work(task, actor=self.identity)
+
+    @staticmethod
+    @contextmanager
+    def errors() -> Iterator[None]:
+        """Our errors become HTTP's, with their hint."""
+        try:
+            yield
         except ImtkitError as error:
-            raise _as_http(error) from error
+            raise HTTPError(status_code(error), str(error)) from error
 
     def body(self, *names: str) -> list[Any]:
         """The values of these names in the request's JSON object; None where one is missing."""
@@ -90,7 +96,7 @@ class ImtHandler(APIHandler):  # type: ignore[misc]  # jupyter_server's types ar
         return [body.get(name) for name in names]
 
     def write_error(self, status_code: int, **about: Any) -> None:
-        """``{"message", "hint"}``; a fault of ours is in the server's log with its traceback."""
+        """``{"message", "hint", "kind"}``; a fault of ours is in the server's log."""
         error = about.get("exc_info", (None, None))[1]
         cause = getattr(error, "__cause__", None)
         if isinstance(cause, ImtkitError):
@@ -100,11 +106,9 @@ class ImtHandler(APIHandler):  # type: ignore[misc]  # jupyter_server's types ar
         else:
             message = "imtkit failed; the Jupyter server's log says why."
         self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps({"message": message, "hint": getattr(cause, "hint", "")}))
-
-
-def _as_http(error: ImtkitError) -> HTTPError:
-    return HTTPError(status_code(error), str(error))
+        kind = type(cause).__name__ if isinstance(cause, ImtkitError) else ""
+        hint = getattr(cause, "hint", "")
+        self.finish(json.dumps({"message": message, "hint": hint, "kind": kind}))
 
 
 class MeHandler(ImtHandler):
@@ -119,10 +123,8 @@ class MeHandler(ImtHandler):
     async def post(self) -> None:
         """Remember ``{"name"}``; where the server's login knows the person, that name stays."""
         (name,) = self.body("name")
-        try:
+        with self.errors():
             known = self.identity or await self.office.remember(str(name or ""))
-        except ImtkitError as error:
-            raise _as_http(error) from error
         self.finish({"person": known})
 
 
@@ -275,21 +277,19 @@ def _in_short(incident: Incident | Summary) -> dict[str, Any]:
     }
 
 
-def add_handlers(server_app: ServerApp) -> None:
-    """Hang the handlers into a Jupyter Server."""
-    office = Office(Path(server_app.root_dir))
-    base = url_path_join(server_app.web_app.settings["base_url"], "imtkit", "api")
-    routes: list[tuple[str, type[ImtHandler]]] = [
+Routes = list[tuple[str, type[ImtHandler], dict[str, Any]]]
+
+
+def routes(office: Office) -> Routes:
+    """The addresses, as patterns under ``imtkit/api``, and who answers there."""
+    answering: list[tuple[str, type[ImtHandler]]] = [
         ("/me", MeHandler),
         ("/workspace", WorkspaceHandler),
         ("/incidents", IncidentsHandler),
-        (f"/incidents/({_ID})", IncidentHandler),
-        (f"/incidents/({_ID})/checklists/({_ID})", ChecklistHandler),
-        (f"/incidents/({_ID})/gates/({_ID})", GateHandler),
+        (f"/incidents/({ID})", IncidentHandler),
+        (f"/incidents/({ID})/checklists/({ID})", ChecklistHandler),
+        (f"/incidents/({ID})/gates/({ID})", GateHandler),
         ("/runbooks", RunbooksHandler),
         ("/copies", CopiesHandler),
     ]
-    server_app.web_app.add_handlers(
-        ".*$", [(base + path, handler, {"office": office}) for path, handler in routes]
-    )
-    server_app.log.info("imtkit | runbooks and checklists of %s", server_app.root_dir)
+    return [(path, handler, {"office": office}) for path, handler in answering]

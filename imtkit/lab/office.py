@@ -10,6 +10,7 @@ from threading import Lock
 from typing import TypeVar
 
 from imtkit import config
+from imtkit.config import Settings
 from imtkit.errors import InputError
 from imtkit.kit import Desk, open_desk
 
@@ -43,11 +44,19 @@ class Office:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._hands, self._work, task, actor)
 
+    async def settings(self) -> Settings:
+        """What the workspace says; WorkspaceError when there is none."""
+        return await self.work(lambda desk: desk.settings, actor="")
+
     async def remember(self, name: str) -> str:
         """Keep the name of the person at this machine; returns it trimmed."""
         loop = asyncio.get_running_loop()
         self._person = await loop.run_in_executor(self._hands, config.remember_person, name)
         return self._person
+
+    def now(self, task: Callable[[Desk], Answer], *, actor: str) -> Answer:
+        """What the task answers, in the thread that asks: for work that takes long."""
+        return self._work(task, actor)
 
     def path_in_browser(self, path: Path) -> str:
         """How JupyterLab calls a file; InputError when it lies outside what the server shows."""

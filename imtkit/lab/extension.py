@@ -1,0 +1,53 @@
+"""imtkit in a Jupyter Server: from its start to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
+
+from imtkit.errors import ImtkitError
+from imtkit.lab import reach
+from imtkit.lab.handlers import routes
+from imtkit.lab.held import HeldKernels
+from imtkit.lab.office import Office
+from imtkit.lab.run_handlers import run_routes
+from imtkit.lab.runs import ServerRuns
+
+
+class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's types are skipped
+    """Handlers under ``<base url>imtkit/api/``, and the runs that the server carries out."""
+
+    name = "imtkit"
+    load_other_extensions = True
+
+    def initialize_handlers(self) -> None:
+        """Make the parts, and hang the handlers in."""
+        server: ServerApp = self.serverapp
+        self.office = Office(Path(server.root_dir))
+        self.kernels = HeldKernels(server, self.office)
+        self.runs = ServerRuns(self.office, self.kernels)
+        for path, handler, parts in (
+            *routes(self.office),
+            *run_routes(self.office, self.runs),
+        ):
+            self.handlers.append((f"/imtkit/api{path}", handler, parts))
+
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """The server answers now: say where, and look after runs."""
+        try:
+            settings = await self.office.settings()
+        except ImtkitError as error:
+            serverapp.log.warning("imtkit | no runs here: %s", error)
+            return
+        await self.runs.start(settings)
+        token = str(getattr(serverapp.identity_provider, "token", "") or "")
+        self.record = reach.announce(settings, serverapp.connection_url, token)
+        serverapp.log.info("imtkit | runbooks, gates and runs of %s", settings.root)
+
+    async def stop_extension(self) -> None:
+        """End what runs, as a cancel does, and leave no trace of a server that is gone."""
+        if hasattr(self, "record"):
+            reach.withdraw(self.record)
+        await self.runs.close()

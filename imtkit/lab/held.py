@@ -1,0 +1,217 @@
+"""Kernels of runs that a Jupyter Server owns, and keeps while a person may want them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_server.serverapp import ServerApp
+from tornado.web import HTTPError
+
+from imtkit.lab.office import Office
+from imtkit.runs.kernels import Wanted
+
+Answer = TypeVar("Answer")
+
+_KEPT = ("waiting", "failed", "timed-out")
+"""How a run may have ended whose kernel a person may want to go on with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A kernel that ran steps of a run. ``pid`` was its process then: a restart has another.
+
+    ``idle_since`` (the loop's time) is when it was last seen in use; None while the run goes on.
+    """
+
+    run: str
+    kernel: str
+    session: str
+    pid: int
+    idle_since: float | None = None
+
+
+class HeldKernels:
+    """The kernels of this server's runs, by run. Used on the server's event loop alone.
+
+    The notebook of a run has a Jupyter session with its kernel, so that whoever opens the
+    notebook sits at that very kernel.
+    """
+
+    def __init__(self, server: ServerApp, office: Office) -> None:
+        self._kernels = server.kernel_manager
+        self._sessions = server.session_manager
+        self._office = office
+        self._held: dict[str, Held] = {}
+
+    async def start(self, wanted: Wanted) -> Held:
+        """A kernel for a run: the one held for it, its notebook's own, or a new one."""
+        run = wanted.environment["IMT_RUN"]
+        held = self._held.get(run)
+        if held is not None and not self.pid(held.kernel):
+            await self.end(run)  # it died, and nobody restarted it
+            held = None
+        if held is not None:
+            again = replace(held, pid=self.pid(held.kernel), idle_since=None)
+        else:
+            again = await self._begin(run, wanted)
+        self._held[run] = again
+        return again
+
+    async def _begin(self, run: str, wanted: Wanted) -> Held:
+        path = self._office.path_in_browser(wanted.notebook) if wanted.notebook is not None else ""
+        session = await self._session(path)
+        if session is not None:
+            kernel = str(session["kernel"]["id"])
+            return Held(run, kernel, str(session["id"]), self.pid(kernel))
+        named = {"JPY_SESSION_NAME": str(wanted.notebook)} if wanted.notebook is not None else {}
+        kernel = await self._kernels.start_kernel(
+            kernel_name=wanted.name,
+            env={**os.environ, **wanted.environment, **named},
+            **({"cwd": str(wanted.cwd)} if wanted.cwd is not None else {}),
+        )
+        made = await self._sessions.create_session(
+            path=path, name=Path(path).name, type="notebook", kernel_id=kernel
+        )
+        return Held(run, str(kernel), str(made["id"]), self.pid(kernel))
+
+    async def _session(self, path: str) -> dict[str, Any] | None:
+        """The session that somebody opened this notebook with; None when nobody has it open."""
+        with suppress(HTTPError):
+            found: dict[str, Any] = await self._sessions.get_session(path=path)
+            return found
+        return None
+
+    async def leave(self, held: Held, status: str) -> None:
+        """A run has ended: keep its kernel where a person may want it, else end it."""
+        is_used = self.is_connected(held.kernel)
+        if self.is_same(held) and (status in _KEPT or is_used):
+            now = asyncio.get_running_loop().time()
+            self._held[held.run] = replace(held, idle_since=now)
+        elif not is_used:
+            await self.end(held.run)
+
+    async def end(self, run: str) -> None:
+        """End the kernel that is held for a run, if one is, and its session."""
+        held = self._held.pop(run, None)
+        if held is None:
+            return
+        with suppress(HTTPError, KeyError):  # its session was closed by hand
+            await self._sessions.delete_session(held.session)
+        if held.kernel in self._kernels:
+            await self._kernels.shutdown_kernel(held.kernel, now=True)
+
+    async def end_idle(self, seconds: float) -> list[str]:
+        """End the kernels that nobody used for this long; their runs."""
+        now = asyncio.get_running_loop().time()
+        ended = []
+        for held in self.all():
+            if held.idle_since is None:
+                continue
+            if held.kernel not in self._kernels:
+                del self._held[held.run]
+            elif self.is_connected(held.kernel):
+                self._held[held.run] = replace(held, idle_since=now)
+            elif now - held.idle_since >= seconds:
+                ended.append(held.run)
+                await self.end(held.run)
+        return ended
+
+    def all(self) -> list[Held]:
+        """Every kernel that is held now."""
+        return list(self._held.values())
+
+    def of(self, run: str) -> Held | None:
+        """The kernel held for a run."""
+        return self._held.get(run)
+
+    def is_same(self, held: Held) -> bool:
+        """Whether the process lives that ran the run's steps: neither killed nor restarted."""
+        return held.kernel in self._kernels and self.pid(held.kernel) == held.pid != 0
+
+    def is_connected(self, kernel: str) -> bool:
+        """Whether a page is open on a kernel."""
+        return kernel in self._kernels and self._kernels.kernel_model(kernel)["connections"] > 0
+
+    def pid(self, kernel: str) -> int:
+        """The process of a kernel; 0 when it has none now."""
+        if kernel not in self._kernels:
+            return 0
+        provisioner = self._kernels.get_kernel(kernel).provisioner
+        is_there = provisioner is not None and provisioner.has_process
+        return int(getattr(provisioner, "pid", 0) or 0) if is_there else 0
+
+    def manager(self, kernel: str) -> Any:  # noqa: ANN401 # jupyter_client's types are skipped
+        """Jupyter's own manager of a kernel."""
+        return self._kernels.get_kernel(kernel)
+
+
+class ServerKernel:
+    """The kernel of one run, as ``imtkit.runs`` uses it: on the run's own event loop.
+
+    What belongs to the server is done on the server's loop.
+    """
+
+    sockets: Path | None = None
+
+    def __init__(
+        self, kernels: HeldKernels, loop: asyncio.AbstractEventLoop, wanted: Wanted
+    ) -> None:
+        self._kernels = kernels
+        self._loop = loop
+        self._wanted = wanted
+        self._held: Held | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._held.pid if self._held else 0
+
+    async def start(self) -> AsyncKernelClient:
+        held = await self._there(self._kernels.start(self._wanted))
+        self._held = held
+        client = _Client(self)
+        client.load_connection_info(self._kernels.manager(held.kernel).get_connection_info())
+        client.start_channels()
+        return client
+
+    async def is_alive(self) -> bool:
+        held = self._held
+        return held is not None and await self._there(self._is_alive(held))
+
+    async def _is_alive(self, held: Held) -> bool:
+        if not self._kernels.is_same(held):
+            return False
+        return bool(await self._kernels.manager(held.kernel).is_alive())
+
+    async def interrupt_kernel(self) -> None:
+        if self._held is not None:
+            await self._there(self._kernels.manager(self._held.kernel).interrupt_kernel())
+
+    async def signal_kernel(self, signum: int) -> None:
+        if self._held is not None:
+            await self._there(self._kernels.manager(self._held.kernel).signal_kernel(signum))
+
+    async def leave(self, status: str) -> None:
+        if self._held is not None:
+            await self._there(self._kernels.leave(self._held, status))
+
+    async def _there(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """What the server's loop makes of this."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+
+class _Client(AsyncKernelClient):  # type: ignore[misc]  # jupyter_client's types are skipped
+    """A client that takes its kernel for dead when the server restarted it, too."""
+
+    def __init__(self, kernel: ServerKernel) -> None:
+        super().__init__()
+        self._kernel_of_run = kernel
+
+    async def is_alive(self) -> bool:
+        return await self._kernel_of_run.is_alive()

@@ -1,0 +1,142 @@
+"""How the terminal finds the workspace's Jupyter Server, and has it carry out runs.
+
+A server says where it is in ``outputs/.running/server-<pid>.json``, which only its user may
+read. This module needs the standard library alone: a command that hands its run to a server
+loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from imtkit import errors
+from imtkit.config import Settings
+from imtkit.errors import ImtkitError, RunError
+from imtkit.runs.lease import Process, this_process
+
+_API = "imtkit/api/"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A Jupyter Server of this workspace, on this machine. ``python`` is its interpreter."""
+
+    url: str
+    token: str
+    process: Process
+    python: str
+
+    def page(self, path: str) -> str:
+        """The address at which a person opens a notebook of the workspace, with the token."""
+        token = f"?token={self.token}" if self.token else ""
+        return f"{self.url}lab/tree/{quote(path)}{token}"
+
+
+def announce(settings: Settings, url: str, token: str) -> Path:
+    """Say that this process serves the workspace; the file that says so."""
+    folder = _folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    server = Server(url, token, this_process(), sys.executable)
+    path = folder / f"server-{os.getpid()}.json"
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 # only this way is it never readable by others
+        json.dump(asdict(server), file)
+    part.replace(path)
+    return path
+
+
+def withdraw(record: Path) -> None:
+    """Say no longer that a server is there."""
+    record.unlink(missing_ok=True)
+
+
+def server_of(settings: Settings) -> Server | None:
+    """The newest living server of this workspace that runs this very Python; None without one."""
+    found = []
+    for path in _folder(settings).glob("server-*.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            told = json.loads(path.read_text(encoding="utf-8"))
+            server = Server(**{**told, "process": Process(**told["process"])})
+            if server.process.is_gone:
+                path.unlink(missing_ok=True)
+            elif server.python == sys.executable and server.token:
+                found.append((path.stat().st_mtime_ns, server))
+    return max(found, key=lambda one: one[0])[1] if found else None
+
+
+def ask(
+    server: Server, method: str, path: str, body: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the server answers; its errors are ours again, RunError when it cannot be reached."""
+    with _answer(server, method, path, body, seconds=60) as response:
+        told: dict[str, Any] = json.loads(response.read())
+        return told
+
+
+def follow(server: Server, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What the server tells of a run, line by line, until the run ends; errors as in ``ask``."""
+    with _answer(server, "POST", path, body, seconds=None) as response:
+        while line := response.readline():
+            told = json.loads(line)
+            if "error" in told:
+                raise error_of(told["error"])
+            if told:
+                yield told
+
+
+def _answer(
+    server: Server,
+    method: str,
+    path: str,
+    body: Mapping[str, Any] | None,
+    *,
+    seconds: float | None,
+) -> http.client.HTTPResponse:
+    where = urlsplit(server.url)
+    kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
+    connection = kind(where.hostname or "", where.port, timeout=seconds)
+    headers = {"Authorization": f"token {server.token}", "Content-Type": "application/json"}
+    try:
+        connection.request(
+            method, f"{where.path}{_API}{path}", json.dumps(body) if body else None, headers
+        )
+        response = connection.getresponse()
+    except OSError as error:
+        raise RunError(
+            f"The Jupyter server at {server.url} cannot be reached: {error}.",
+            hint="imt runs list tells how runs stand.",
+            retryable=True,
+        ) from error
+    if response.status >= 400:
+        raise error_of(_told(response))
+    return response
+
+
+def _told(response: http.client.HTTPResponse) -> dict[str, Any]:
+    with suppress(ValueError):
+        told = json.loads(response.read())
+        if isinstance(told, dict):
+            return told
+    return {"message": f"The Jupyter server answered {response.status} {response.reason}."}
+
+
+def error_of(told: Mapping[str, Any]) -> ImtkitError:
+    """The error of a message {"kind", "message", "hint"}, as if it had been met here."""
+    kind = getattr(errors, str(told.get("kind", "")), RunError)
+    if not (isinstance(kind, type) and issubclass(kind, ImtkitError)):
+        kind = RunError
+    return kind(str(told.get("message", "")), hint=str(told.get("hint", "")))
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.outputs / ".running"

@@ -1,0 +1,233 @@
+"""The runs that a Jupyter Server carries out: for terminals, for people, and by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imtkit.config import Settings
+from imtkit.errors import ImtkitError, NotFoundError
+from imtkit.kit import Desk, handover, incidents, resume, running
+from imtkit.kit.documents import plain, run_document
+from imtkit.kit.runs import Control, OnStep, lease_folder, require_completed
+from imtkit.lab.held import HeldKernels, ServerKernel
+from imtkit.lab.office import Office
+from imtkit.model.entries import AUTOMATION
+from imtkit.model.incident import Run
+from imtkit.runs import lease as leases
+from imtkit.runs.conditions import StepEvent
+from imtkit.runs.kernels import Kernel, Wanted
+from imtkit.runs.lease import Lease, this_process
+
+SERVER = f"{AUTOMATION}server"
+"""Who goes on with a run whose gate somebody has answered."""
+
+_LOOK_SECONDS = 1.0
+_REAP_EVERY = 60
+"""Looks between two passes of the reaper."""
+
+Tell = Callable[[dict[str, Any]], None]
+"""Is told what happens to a run, from the run's thread."""
+Task = Callable[[Desk, OnStep, Control], Run]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run's work here: it waits for its turn, goes on, or is over."""
+
+    done: Future[None]
+    control: Control
+
+
+class ServerRuns:
+    """Runs that share one server: so many at once, each with its kernel and its thread.
+
+    A run that parks leaves its kernel with the server. When its gate is answered it goes on by
+    itself, unless a person has taken it over. Used on the server's event loop.
+    """
+
+    def __init__(self, office: Office, kernels: HeldKernels) -> None:
+        self._office = office
+        self._kernels = kernels
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._hands: ThreadPoolExecutor | None = None
+        self._jobs: set[Job] = set()
+        self._going_on: set[str] = set()
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self, settings: Settings) -> None:
+        """Begin to look after runs."""
+        self._loop = asyncio.get_running_loop()
+        self._settings = settings
+        self._hands = ThreadPoolExecutor(settings.kernels.runs_at_once, thread_name_prefix="run")
+        self._watch = asyncio.create_task(self._look_after())
+
+    async def close(self) -> None:
+        """End every run as a cancel does, and every kernel that is kept."""
+        if self._watch is not None:
+            self._watch.cancel()
+        for job in self._jobs:
+            if not job.done.cancel():
+                job.control.stop.ask("cancelled", "the Jupyter server that ran it was told to end")
+        ending = [asyncio.wrap_future(job.done) for job in self._jobs]
+        await asyncio.gather(*ending, return_exceptions=True)
+        for held in self._kernels.all():
+            await self._kernels.end(held.run)
+            leases.drop(self._settings.outputs / ".running", held.run)
+
+    def begin(self, task: Task, *, actor: str, source: str, control: Control, tell: Tell) -> Job:
+        """Have a run carried out as soon as there is room.
+
+        ``tell`` hears {"begun"} with the run's id, {"step"} for each step, and at the end {"run"}
+        or {"error"}; then the empty message. InputError when this server has no workspace.
+        """
+        if self._hands is None or self._loop is None:
+            raise NotFoundError("This Jupyter server has no workspace to run in.")
+        loop = self._loop
+
+        def kernel(wanted: Wanted) -> Kernel:
+            tell({"begun": _begun(wanted)})
+            return ServerKernel(self._kernels, loop, wanted)
+
+        told = Control(control.step_seconds, control.run_seconds, control.stop, kernel)
+
+        def work() -> None:
+            self._office.now(
+                lambda desk: self._carry(desk.acting_as(desk.who(), source), task, told, tell),
+                actor=actor,
+            )
+
+        job = Job(self._hands.submit(work), told)
+        self._jobs.add(job)
+        job.done.add_done_callback(lambda _: loop.call_soon_threadsafe(self._jobs.discard, job))
+        return job
+
+    def _carry(self, desk: Desk, task: Task, control: Control, tell: Tell) -> None:
+        """In the run's thread: the whole of it, told from its beginning to its end."""
+
+        def on_step(event: StepEvent) -> None:
+            tell({"step": plain(event)})
+
+        try:
+            run = task(desk, on_step, control)
+            self._keep_lease(desk, run)
+            told: dict[str, Any] = {"run": run_document(run, desk.settings.root)}
+            try:
+                require_completed(run)
+            except ImtkitError as problem:
+                told["problem"] = error_document(problem)
+            tell(told)
+        except ImtkitError as error:
+            tell({"error": error_document(error)})
+        finally:
+            tell({})
+
+    def _keep_lease(self, desk: Desk, run: Run) -> None:
+        """Whoever clears up after this server finds the kernel that it kept."""
+        held = self._kernels.of(run.id)
+        if held is not None:
+            lease = Lease(run.id, run.incident, this_process()).on_kernel(held.pid, None)
+            with suppress(OSError):  # a full disk; the kernel ends with its server anyway
+                leases.keep(lease_folder(desk), lease)
+
+    def resume(
+        self,
+        run_id: str,
+        *,
+        actor: str,
+        source: str,
+        control: Control,
+        tell: Tell,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Job:
+        """Have a run go on: on the kernel that ran its steps, where that lives."""
+        held = self._kernels.of(run_id)
+        is_same = held is not None and self._kernels.is_same(held)
+
+        def task(desk: Desk, on_step: OnStep, control: Control) -> Run:
+            return resume.resume(
+                desk,
+                run_id,
+                parameters=parameters,
+                on_step=on_step,
+                control=control,
+                is_same_kernel=is_same,
+            )
+
+        return self.begin(task, actor=actor, source=source, control=control, tell=tell)
+
+    async def end_kernel(self, run: Run) -> None:
+        """End the kernel that was kept for a run that is over now; one that runs ends by itself."""
+        if run.status != "running" and self._kernels.of(run.id) is not None:
+            await self._kernels.end(run.id)
+            leases.drop(self._settings.outputs / ".running", run.id)
+
+    def kernel_of(self, run: Run) -> str:
+        """What a run's kernel is: 'same' (it ran the steps), 'new' (restarted since) or 'none'."""
+        held = self._kernels.of(run.id)
+        if held is None or not self._kernels.pid(held.kernel):
+            return "none"
+        return "same" if self._kernels.is_same(held) else "new"
+
+    async def _look_after(self) -> None:
+        """Once a second: go on with what was answered, end what nobody uses."""
+        looks = 0
+        while True:
+            if looks % _REAP_EVERY == 0:
+                await self._quietly(running.reap)
+            looks += 1
+            for run_id in await self._kernels.end_idle(self._settings.kernels.keep_minutes * 60):
+                leases.drop(self._settings.outputs / ".running", run_id)
+            for held in self._kernels.all():
+                if held.idle_since is not None and held.run not in self._going_on:
+                    await self._go_on_if_answered(held.run)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _go_on_if_answered(self, run_id: str) -> None:
+        if not await self._quietly(lambda desk: handover.may_go_on(desk, run_id)):
+            return
+        self._going_on.add(run_id)
+        job = self.resume(
+            run_id, actor=SERVER, source="server", control=Control(), tell=lambda _: None
+        )
+        loop = asyncio.get_running_loop()
+        job.done.add_done_callback(
+            lambda _: loop.call_soon_threadsafe(self._going_on.discard, run_id)
+        )
+
+    async def _quietly(self, task: Callable[[Desk], Any]) -> Any:  # noqa: ANN401
+        """What a task answers; None while the log cannot be read: the next look tries anew."""
+        with suppress(ImtkitError):
+            return await self._office.work(task, actor=SERVER)
+        return None
+
+
+def error_document(error: ImtkitError) -> dict[str, str]:
+    """An error, so that the terminal can raise it again."""
+    return {"kind": type(error).__name__, "message": str(error), "hint": error.hint}
+
+
+def _begun(wanted: Wanted) -> dict[str, str]:
+    """The first that is known of a run: its id, its incident, its notebook."""
+    return {
+        "run": wanted.environment["IMT_RUN"],
+        "incident": wanted.environment["IMT_INCIDENT"],
+        "notebook": str(wanted.notebook or ""),
+    }
+
+
+def run_of_notebook(desk: Desk, path: Path) -> Run:
+    """The run that writes this notebook; NotFoundError when none does."""
+    place = path.resolve().relative_to(desk.settings.root.resolve())
+    folder = path.resolve().relative_to(desk.settings.outputs.resolve())
+    incident = incidents.get(desk, folder.parts[0])
+    found = [run for run in incident.runs if run.output_path == place.as_posix()]
+    found = [run for run in found if run.has_runner]
+    if not found:
+        raise NotFoundError(f"{place} is no run's notebook.")
+    return found[-1]
