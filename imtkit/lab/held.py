@@ -49,6 +49,7 @@ class HeldKernels:
         self._sessions = server.session_manager
         self._office = office
         self._held: dict[str, Held] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self, wanted: Wanted) -> Held:
         """A kernel for a run: the one held for it, its notebook's own, or a new one."""
@@ -95,17 +96,20 @@ class HeldKernels:
             now = asyncio.get_running_loop().time()
             self._held[held.run] = replace(held, idle_since=now)
         elif not is_used:
-            await self.end(held.run)
+            # The run's end does not wait for its kernel's, which may take seconds.
+            ending = asyncio.create_task(self.end(held.run))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
 
     async def end(self, run: str) -> None:
         """End the kernel that is held for a run, if one is, and its session."""
         held = self._held.pop(run, None)
         if held is None:
             return
-        with suppress(HTTPError, KeyError):  # its session was closed by hand
-            await self._sessions.delete_session(held.session)
         if held.kernel in self._kernels:
             await self._kernels.shutdown_kernel(held.kernel, now=True)
+        with suppress(HTTPError, KeyError):  # it went with its kernel, or was closed by hand
+            await self._sessions.delete_session(held.session)
 
     async def end_idle(self, seconds: float) -> list[str]:
         """End the kernels that nobody used for this long; their runs."""
