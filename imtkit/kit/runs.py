@@ -25,6 +25,7 @@ from imtkit.model.incident import Incident, Run
 from imtkit.model.opening import Opening
 from imtkit.runs import lease as leases
 from imtkit.runs.conditions import Conditions, StepEvent
+from imtkit.runs.denial import outcome
 from imtkit.runs.kernels import KernelFor
 from imtkit.runs.lease import Lease, this_process
 from imtkit.runs.parameters import checked_values
@@ -176,8 +177,7 @@ def carry_out(
     how = ("failed", "the run stopped on a fault of imtkit's own")
     try:
         execute(attempt.runbook, attempt.values, conditions)
-        bad = next((event for event in ended if event.status != "completed"), None)
-        how = (bad.status, bad.error) if bad else ("completed", "")
+        how = outcome(ended)
         if control.stop.is_heeded:
             how = (control.stop.status, control.stop.words)
     except KeyboardInterrupt:

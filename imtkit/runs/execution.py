@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imtkit.runs.conditions import Conditions, StepEvent
+from imtkit.runs.denial import TAG, is_denial
 from imtkit.runs.kernels import Kernel, OwnKernel, Wanted, ready
 from imtkit.runs.marks import seconds_allowed
 from imtkit.runs.secrets import request, scrubber_for
@@ -61,7 +62,10 @@ class Execution:
         self._loop = asyncio.new_event_loop()
 
     def run(self) -> None:
-        """Execute every code cell up to the first that does not complete."""
+        """Execute every code cell up to the first that does not complete.
+
+        Cells tagged ``denied`` run only after a step that was denied, and then no others do.
+        """
         outcome: Future[None] = Future()
         thread = threading.Thread(target=self._work, args=(outcome,), name="imt-run")
         thread.start()
@@ -183,22 +187,35 @@ class Execution:
             self._conditions.kernel_up(kernel.pid, kernel.sockets)
 
     async def _cells(self, client: Client, kernel: Kernel) -> str:
-        """Run the cells; how the last that ran ended."""
+        """Run the cells; how the last that ran ended, but 'failed' after a denial."""
         client.reset_execution_trackers()
+        is_denied = False
         for index, cell in enumerate(self._keeper.nb.cells):
-            if cell.cell_type != "code" or not cell.source.strip():
-                continue
-            if cell.get("id") in self._conditions.kept:
+            if not self._is_due(cell, is_denied):
                 continue
             if self._stop.status:
                 self._stop.is_heeded = True
                 return self._stop.status
-            status = await self._step(client, kernel, cell, index)
-            if status != "completed" or _asked_to_stop(cell):
-                return status
-        return "completed"
+            ended = await self._step(client, kernel, cell, index)
+            if ended.status == "completed":
+                if _asked_to_stop(cell):
+                    break
+            elif is_denied or not is_denial(ended):
+                return ended.status
+            else:
+                is_denied = True
+        return "failed" if is_denied else "completed"
 
-    async def _step(self, client: Client, kernel: Kernel, cell: NotebookNode, index: int) -> str:
+    def _is_due(self, cell: NotebookNode, is_denied: bool) -> bool:
+        """Whether a cell is to be run; after a denial these are the cells kept for one, alone."""
+        if cell.cell_type != "code" or not cell.source.strip():
+            return False
+        is_for_denial = TAG in cell.metadata.get("tags", [])
+        return is_for_denial is is_denied and cell.get("id") not in self._conditions.kept
+
+    async def _step(
+        self, client: Client, kernel: Kernel, cell: NotebookNode, index: int
+    ) -> StepEvent:
         titles = self._conditions.titles
         id_ = cell.get("id") or f"cell-{index}"
         begun = StepEvent(id_, index, titles.get(id_, ""), "running", datetime.now(UTC))
@@ -220,7 +237,7 @@ class Execution:
             ended = replace(ended, error="; ".join(filter(None, (error, self._keeper.fault))))
         if not is_injected or status != "completed":
             self._tell(ended)
-        return status
+        return ended
 
     async def _execute(
         self, client: Client, kernel: Kernel, cell: NotebookNode, index: int

@@ -11,6 +11,7 @@ from typing import Any
 
 from imtkit.errors import InputError
 from imtkit.model.severity import Severities
+from imtkit.runs.denial import TAG as DENIED
 from imtkit.runs.runbook import METADATA, Runbook, code_cells, read_notebook, read_runbook
 from imtkit.runs.runbook import source as text_of
 from imtkit.runs.runbook import tags as tags_of
@@ -151,6 +152,22 @@ def _diagnosis_first(_runbook: Runbook, document: Document) -> Iterator[str]:
         yield "acts before it diagnoses: a cell tagged 'diagnostic' must come first."
 
 
+def _denied_cells(_runbook: Runbook, document: Document) -> Iterator[str]:
+    is_asked = False
+    for cell in code_cells(document):
+        text, id_ = text_of(cell), cell.get("id")
+        is_asked = is_asked or ".gate(" in text or ".change(" in text
+        if DENIED not in tags_of(cell):
+            continue
+        if not is_asked:
+            yield f"cell '{id_}' is tagged 'denied', and nothing before it asks (gate, change)."
+        if ".denied" not in text:
+            yield (
+                f"cell '{id_}' is tagged 'denied' and would act by hand too, where nothing was "
+                "denied. Begin it with: if inc.denied:"
+            )
+
+
 _RULES: Mapping[str, Rule] = {
     "metadata": _metadata,
     "last-reviewed": _reviewed,
@@ -163,6 +180,7 @@ _RULES: Mapping[str, Rule] = {
     "joins-incident": _joins,
     "checklist": _checklist,
     "diagnosis-first": _diagnosis_first,
+    "denied-cells": _denied_cells,
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from imtkit.runs.denial import TAG
 from imtkit.runs.runbook import code_cells, read_notebook, source, tags
 
 _AGAIN = frozenset({"setup", "parameters", "injected-parameters"})
@@ -48,16 +49,19 @@ def kept_cells(notebook: ExecutedNotebook, completed: Collection[str]) -> frozen
     """The cells that are not run again on a new kernel, given the steps that completed.
 
     Everything that completed, up to the first cell that did not, but for what later cells need:
-    cells tagged ``setup`` and the parameters. A ``once`` cell that completed is always kept.
+    cells tagged ``setup`` and the parameters. A ``once`` cell that completed is always kept. Cells
+    for a denial stand apart: they hold nothing up, and what was done of them is done.
     """
     kept = set()
     is_before = True
     for cell in notebook.cells:
         is_given = "injected-parameters" in cell.tags
-        is_before = is_before and (cell.id in completed or is_given)
+        is_for_denial = TAG in cell.tags
+        is_before = is_before and (cell.id in completed or is_given or is_for_denial)
         if cell.id not in completed:
             continue
-        if "once" in cell.tags or (is_before and not _AGAIN & set(cell.tags)):
+        is_done = (is_before or is_for_denial) and not _AGAIN & set(cell.tags)
+        if "once" in cell.tags or is_done:
             kept.add(cell.id)
     return frozenset(kept)
 

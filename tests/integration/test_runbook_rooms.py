@@ -51,12 +51,19 @@ def test_each_rule_is_heard(desk: Desk, workspace: Path):
     }
     for rule, (cells, about) in changed.items():
         assert complaints(desk, workspace, cells, about) == {rule}
+    for cells in (
+        [*GOOD, code("no", "if inc.denied: 1", "denied")],
+        [*GOOD, code("ask", 'inc.gate("Go?")'), code("no", "print('no')", "denied")],
+    ):
+        assert complaints(desk, workspace, cells) == {"denied-cells"}
+    sound = [*GOOD, code("ask", 'inc.gate("Go?")'), code("no", "if inc.denied: 1", "denied")]
+    assert complaints(desk, workspace, sound) == set()
     with_output = [dict(cell) for cell in GOOD]
     with_output[3] = {**with_output[3], "execution_count": 1}
     assert complaints(desk, workspace, with_output) == {"no-outputs"}
     (workspace / "runbooks" / "broken.ipynb").write_text("no")
     (broken,) = [c for c in runbooks.lint(desk.settings) if c.path.stem == "broken"]
-    assert {*changed, "no-outputs", broken.rule} == set(rule_names())
+    assert {*changed, "no-outputs", "denied-cells", broken.rule} == set(rule_names())
 
 
 def test_a_new_runbook_is_made_once(desk: Desk, workspace: Path):
