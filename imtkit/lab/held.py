@@ -28,6 +28,7 @@ class Held:
     """A kernel that ran steps of a run. ``pid`` was its process then: a restart has another.
 
     ``idle_since`` (the loop's time) is when it was last seen in use; None while the run goes on.
+    ``is_new_to_run``: a page started it, which knows nothing of the run's environment.
     """
 
     run: str
@@ -35,6 +36,7 @@ class Held:
     session: str
     pid: int
     idle_since: float | None = None
+    is_new_to_run: bool = False
 
 
 class HeldKernels:
@@ -59,7 +61,7 @@ class HeldKernels:
             await self.end(run)  # it died, and nobody restarted it
             held = None
         if held is not None:
-            again = replace(held, pid=self.pid(held.kernel), idle_since=None)
+            again = replace(held, pid=self.pid(held.kernel), idle_since=None, is_new_to_run=False)
         else:
             again = await self._begin(run, wanted)
         self._held[run] = again
@@ -70,7 +72,7 @@ class HeldKernels:
         session = await self._session(path)
         if session is not None:
             kernel = str(session["kernel"]["id"])
-            return Held(run, kernel, str(session["id"]), self.pid(kernel))
+            return Held(run, kernel, str(session["id"]), self.pid(kernel), is_new_to_run=True)
         named = {"JPY_SESSION_NAME": str(wanted.notebook)} if wanted.notebook is not None else {}
         kernel = await self._kernels.start_kernel(
             kernel_name=wanted.name,
@@ -182,6 +184,9 @@ class ServerKernel:
         client = _Client(self)
         client.load_connection_info(self._kernels.manager(held.kernel).get_connection_info())
         client.start_channels()
+        if held.is_new_to_run:
+            known = f"__import__('os').environ.update({dict(self._wanted.environment)!r})"
+            client.execute(known, silent=True, store_history=False, allow_stdin=False)
         return client
 
     async def is_alive(self) -> bool:

@@ -16,7 +16,7 @@ from imtkit.widgets import notebook
 from imtkit.widgets.joined import JoinedIncident
 from imtkit.widgets.magics import ImtMagics, magics_of
 from imtkit.widgets.shown import line
-from imtkit.widgets.sitting import Sitting
+from imtkit.widgets.sitting import Guest, Sitting
 
 MACHINE = "automation/notebook"
 """Who acts when a notebook runs where nobody can be asked and nobody is known."""
@@ -54,8 +54,7 @@ def join(
     magics.desk = desk
     if magics.joined is None or magics.joined.id != found.id:
         magics.joined = JoinedIncident(desk, found.id)
-    if not config.current_run():
-        _sit_down(desk, ip, found, magics)
+    _sit_down(desk, ip, found, magics)
     return magics.joined
 
 
@@ -141,18 +140,28 @@ def _sit_down(desk: Desk, ip: Any, found: Incident, magics: ImtMagics) -> None: 
     kernel = notebook.kernel_id(ip)
     if not kernel:
         return
-    by_hand = notebook.has_front_end(ip)
-    place = _place(desk, ip) or ("notebook" if by_hand else "")
-    run_id = runs.sit_down(desk, found.id, notebook=place, kernel=kernel, by_hand=by_hand)
     events = ip.events
     if magics.sitting is not None:
         events.unregister("pre_run_cell", magics.sitting.before_cell)
         events.unregister("post_run_cell", magics.sitting.after_cell)
-    sitting = Sitting(desk, found.id, run_id)
+    sitting = _sitting(desk, ip, found, kernel)
+    if sitting is None:
+        return
     events.register("pre_run_cell", sitting.before_cell)
     events.register("post_run_cell", sitting.after_cell)
     sitting.begin(notebook.running_cell(ip))
     magics.sitting = sitting
+
+
+def _sitting(desk: Desk, ip: Any, found: Incident, kernel: str) -> Sitting | None:  # noqa: ANN401
+    """Who logs the cells; nobody where a machine's run joins an incident that is not its own."""
+    run = config.current_run()
+    if run:
+        return Guest(desk, found.id, run) if found.run(run) is not None else None
+    by_hand = notebook.has_front_end(ip)
+    place = _place(desk, ip) or ("notebook" if by_hand else "")
+    run_id = runs.sit_down(desk, found.id, notebook=place, kernel=kernel, by_hand=by_hand)
+    return Sitting(desk, found.id, run_id)
 
 
 def _place(desk: Desk, ip: Any) -> str:  # noqa: ANN401

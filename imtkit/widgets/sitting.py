@@ -7,9 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from imtkit.errors import ImtkitError
-from imtkit.kit import Desk, runs
+from imtkit.kit import Desk, incidents, runs
 from imtkit.model.words import one_line
+from imtkit.widgets import notebook
 from imtkit.widgets.notebook import Cell
+
+UNKNOWN = "an unnamed person"
+"""Who ran a cell on a run's kernel without taking the run over."""
 
 
 class Sitting:
@@ -25,6 +29,10 @@ class Sitting:
         self._desk = desk
         self._running: tuple[Cell, datetime] | None = None
 
+    def at_desk(self) -> Desk:
+        """The desk, with whoever runs these cells at it."""
+        return self._desk
+
     def begin(self, cell: Cell) -> None:
         """Take the time: this cell begins."""
         self._running = (cell, self._desk.clock.now())
@@ -39,7 +47,7 @@ class Sitting:
         (cell, began_at), self._running = self._running, None
         try:
             runs.log_cell(
-                self._desk,
+                self.at_desk(),
                 self.incident_id,
                 self.run_id,
                 cell=cell.id or f"in-{count}",
@@ -57,6 +65,24 @@ class Sitting:
     def after_cell(self, result: Any) -> None:  # noqa: ANN401
         """IPython's ``post_run_cell``."""
         self.end(result.error_before_exec or result.error_in_exec, result.execution_count or 0)
+
+
+class Guest(Sitting):
+    """A person at the kernel of a run that a machine began.
+
+    The machine's own steps are its runner's to log; it lets nobody be asked for input, by which
+    they are told apart. A person's cells are steps of the same run, by whoever took it over.
+    """
+
+    def begin(self, cell: Cell) -> None:
+        """Take the time, if a person runs this cell."""
+        if notebook.has_front_end(notebook.shell()):
+            super().begin(cell)
+
+    def at_desk(self) -> Desk:
+        """The desk, with whoever holds the run at it."""
+        run = incidents.get(self._desk, self.incident_id).run(self.run_id)
+        return self._desk.acting_as((run.holder if run else "") or UNKNOWN, "notebook")
 
 
 def _outcome(error: BaseException | None) -> tuple[str, str]:
