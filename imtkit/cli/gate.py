@@ -77,7 +77,7 @@ def answer(face: Face, incident_id: str, gate_id: str, answer_: str, reason: str
         run = incidents.get(desk, incident_id).run(answered.run)
     face.give(answered, _answered_line(answered))
     if run is not None and run.status == "waiting" and not run.holder:
-        face.say(f"Go on with: imt runs resume {run.id}")
+        face.say(f"Its run goes on by itself in 'imt lab'; else: imt runs resume {run.id}")
 
 
 @gate.command(

@@ -54,6 +54,13 @@ def expiry(desk: Desk, incident: Incident, gate: Gate) -> Sequence[Draft]:
     return [clerk.draft("change.denied", data, key=key)]
 
 
+def has_ended(incident: Incident, run: Run) -> bool:
+    """Whether a run ended because nobody answered in time, and has not gone on since."""
+    ends = (e for e in reversed(incident.entries) if e.type == "run.finished")
+    last = next((entry for entry in ends if entry.data.get("run") == run.id), None)
+    return run.status == "failed" and last is not None and last.actor == EXPIRY
+
+
 def words(gate: Gate) -> str:
     """That nobody answered a gate in time."""
     return f"The gate '{gate.question}' expired {moment_text(gate.expires_at)}; nobody answered."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imtkit.errors import AuthorityError, StateError
-from imtkit.kit import gates, incidents
+from imtkit.kit import expiry, incidents
 from imtkit.kit.desk import Desk
 from imtkit.kit.resume import RESUMABLE, find
 from imtkit.kit.runs import take_key, the_run
@@ -42,13 +42,19 @@ def take(desk: Desk, run_id: str) -> Run:
 
 
 def may_go_on(desk: Desk, run_id: str) -> bool:
-    """Whether a parked run that nobody holds got its answer, so that it goes on by itself."""
+    """Whether a parked run that nobody holds got its answer, so that it goes on by itself.
+
+    No answer in time is one too: it leads to the cells for a denial.
+    """
     run = find(desk, run_id)
-    if run.status != "waiting" or run.holder:
+    incident = incidents.get(desk, run.incident)
+    if run.holder:
         return False
-    for gate in incidents.get(desk, run.incident).asked_gates:
-        gates.state(desk, run.incident, gate.id)  # one whose time is over has expired
-    asked = [g for g in incidents.get(desk, run.incident).asked_gates if g.run == run.id]
+    if expiry.has_ended(incident, run):
+        return True
+    if run.status != "waiting":
+        return False
+    asked = [gate for gate in incident.asked_gates if gate.run == run.id]
     began = [step.started_at for step in run.steps if step.status == "waiting"]
     # An answer that its step has seen already is not what it waits for.
     is_answered = any(g.at and since and g.at >= since for g in asked for since in began)

@@ -12,7 +12,7 @@ from notebook_files import code, write_notebook
 
 from imtkit.contracts import SystemClock
 from imtkit.errors import StepError
-from imtkit.kit import Desk, gates, incidents, open_desk, resume, runs
+from imtkit.kit import Desk, gates, handover, incidents, open_desk, resume, runs
 from imtkit.model.incident import Run
 
 JOIN = """
@@ -176,7 +176,9 @@ def test_a_gate_that_expired_leads_there_too(desk: Desk, workspace: Path) -> Non
     over = incidents.get(late, run.incident).run(run.id)
     assert over is not None
     assert (over.status, statuses(over)["ask"]) == ("failed", "failed")
+    assert handover.may_go_on(desk, run.id)
     again = resume.resume(desk, run.id)
+    assert not handover.may_go_on(desk, run.id)
     assert again.error.endswith("nobody answered; the 2 cells for that ran")
     assert traced(workspace) == ["look", "tell", "call"]
 

@@ -110,7 +110,7 @@ def test_a_run_parks_at_its_gate_and_goes_on(imt: Imt, log: Desk, workspace: Pat
     assert shown.data[MIME_TYPE] == {"incident": run.incident, "gate": asked.id}
     assert error.ename == "WaitingError"
     answered = imt("gate", "answer", run.incident, asked.id, "no")
-    assert answered.err == f"Go on with: imt runs resume {run.id}\n"
+    assert answered.err.endswith(f"imt runs resume {run.id}\n")
     again = resume.resume(log, run.id)
     assert (again.id, again.status) == (run.id, "completed")
     assert len(incidents.get(log, run.incident).gates) == 1
