@@ -15,13 +15,37 @@ from imtkit.lab import reach
 if TYPE_CHECKING:
     from imtkit.cli.face import Face
     from imtkit.lab.reach import Server
+    from imtkit.model.incident import Run
     from imtkit.runs.conditions import StepEvent
+    from imtkit.runs.runbook import Runbook
 
 OnStep = Callable[["StepEvent"], None]
 
 
+def run(face: Face, server: Server, runbook: Runbook, order: Mapping[str, Any]) -> None:
+    """Have the server run a runbook: its steps are shown, its end printed."""
+    from imtkit.cli.progress import watched
+
+    names = {"incident_id": "incident"}
+    body = {names.get(name, name): value for name, value in order.items()}
+    body |= {"runbook": str(runbook.path), "actor": face.person()}
+    with watched(face, runbook) as on_step:
+        ended = carried_out(server, "runs", body, on_step)
+    _give(face, ended)
+
+
+def resume(face: Face, server: Server, run: Run, parameters: Mapping[str, str]) -> None:
+    """Have the server go on with a run: on the kernel that ran its steps, where that lives."""
+    from imtkit.cli.progress import shown_steps
+
+    body = {"parameters": dict(parameters), "actor": face.person()}
+    with shown_steps(face, run.runbook, len(run.steps)) as on_step:
+        ended = carried_out(server, f"runs/{run.id}/resume", body, on_step)
+    _give(face, ended)
+
+
 def carried_out(
-    face: Face, server: Server, path: str, body: Mapping[str, Any], on_step: OnStep
+    server: Server, path: str, body: Mapping[str, Any], on_step: OnStep
 ) -> dict[str, Any]:
     """Have the server carry a run out, showing its steps; the last that it tells: {"run"}.
 
@@ -41,11 +65,11 @@ def carried_out(
     return ended
 
 
-def give(face: Face, ended: Mapping[str, Any]) -> None:
+def _give(face: Face, ended: Mapping[str, Any]) -> None:
     """Print how the run ended; what kept it from completing is raised."""
     run = ended["run"]
-    words = f"{run['incident']}: {run['runbook']} {run['status']}."
-    face.give(run, f"{words[:-1]}. The notebook: {run['output_path']}")
+    words = f"{run['incident']}: {run['runbook']} {run['status']}"
+    face.give(run, f"{words}. The notebook: {run['output_path']}")
     if "problem" in ended:
         raise reach.error_of(ended["problem"])
 

@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imtkit.cli import remote
 from imtkit.cli.arguments import INCIDENT, PAIR, table_from_pairs
 from imtkit.cli.face import Face, Verb, pass_face, writes
 from imtkit.kit.documents import run_document
+from imtkit.lab import reach
 from imtkit.model.lifecycle import MODES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imtkit.config import Settings
+    from imtkit.lab.reach import Server
+    from imtkit.runs.runbook import Runbook
     from imtkit.runs.stop import Stop
+
+_OUR_SECRETS = "secret://env/"
 
 SECONDS = click.FloatRange(min=0, min_open=True)
 
@@ -52,6 +61,7 @@ def ended_by_signal(stop: Stop) -> Iterator[None]:
 @click.option("--mode", type=click.Choice(MODES), help="Else live, or its incident's.")
 @click.option("--timeout", type=SECONDS, help="The most seconds that a step may take.")
 @click.option("--deadline", type=SECONDS, help="The most seconds that the run may take.")
+@click.option("--here", is_flag=True, help="In this process, though a Jupyter server is up.")
 @writes
 @pass_face
 def run(
@@ -62,16 +72,42 @@ def run(
     pairs: tuple[tuple[str, str], ...],
     timeout: float | None,
     deadline: float | None,
+    here: bool,
     **where: Any,
 ) -> None:
-    """Run a runbook, by its name or its path."""
-    from imtkit.cli.progress import watched
-    from imtkit.kit import runbooks, running, runs
+    """Run a runbook, by its name or its path.
 
-    where["mode"] = where["mode"] or ""
-    found = runbooks.find(face.settings(), runbook)
-    path, control = str(found.path), runs.Control(timeout, deadline)
-    where["parameters"] = table_from_pairs(pairs)
+    A Jupyter server of the workspace ('imt worker', 'imt lab') carries it out where one is up.
+    """
+    from imtkit.kit import runbooks
+
+    order = {**where, "mode": where["mode"] or "", "parameters": table_from_pairs(pairs)}
+    order |= {"timeout": timeout, "deadline": deadline}
+    settings = face.settings()
+    found = runbooks.find(settings, runbook)
+    server = None if here else _server(settings, found, order["parameters"])
+    if server is not None:
+        remote.run(face, server, found, order)
+    else:
+        _run_here(face, found, order)
+
+
+def _server(settings: Settings, runbook: Runbook, given: Mapping[str, str]) -> Server | None:
+    """The server that carries the run out; none where a secret is to come from this terminal."""
+    defaults = (one.default for one in runbook.parameters)
+    texts = [one for one in (*given.values(), *defaults) if isinstance(one, str)]
+    if any(text.startswith(_OUR_SECRETS) for text in texts):
+        return None
+    return reach.server_of(settings)
+
+
+def _run_here(face: Face, found: Runbook, order: Mapping[str, Any]) -> None:
+    """Run it in this process, on a kernel of its own."""
+    from imtkit.cli.progress import watched
+    from imtkit.kit import running, runs
+
+    where = {name: order[name] for name in ("incident_id", "mode", "parameters")}
+    path, control = str(found.path), runs.Control(order["timeout"], order["deadline"])
     with face.desk() as desk, watched(face, found) as on_step, ended_by_signal(control.stop):
         running.reap(desk)
         done = runs.start(desk, path, on_step=on_step, control=control, **where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -109,7 +109,42 @@ def cancel(face: Face, run: str) -> None:
 @writes
 @pass_face
 def resume(face: Face, run: str, pairs: tuple[tuple[str, str], ...]) -> None:
-    """Go on with a run at its first step that did not complete, on a new kernel."""
+    """Go on with a run at its first step that did not complete.
+
+    On the kernel that ran its steps, where a Jupyter server of the workspace keeps it; else on
+    a new one.
+    """
+    _go_on(face, run, dict(pairs))
+
+
+@runs.command(examples=("imt runs give 20261121T201600Z-1a2b3c",))
+@click.argument("run")
+@writes
+@pass_face
+def give(face: Face, run: str) -> None:
+    """Give a run back that was taken over: the machine goes on with it."""
+    from imtkit.kit import handover
+    from imtkit.kit import resume as again
+
+    with face.desk() as desk:
+        handover.require_held(again.find(desk, run))
+    _go_on(face, run, {})
+
+
+def _go_on(face: Face, run: str, parameters: Mapping[str, str]) -> None:
+    from imtkit.cli import remote
+    from imtkit.kit import resume as again
+    from imtkit.lab import reach
+
+    with face.desk() as desk:
+        found, server = again.find(desk, run), reach.server_of(desk.settings)
+    if server is not None:
+        remote.resume(face, server, found, parameters)
+    else:
+        _go_on_here(face, run, parameters)
+
+
+def _go_on_here(face: Face, run: str, parameters: Mapping[str, str]) -> None:
     from imtkit.cli.progress import shown_steps
     from imtkit.cli.run import ended_by_signal
     from imtkit.kit import resume as again
@@ -122,7 +157,7 @@ def resume(face: Face, run: str, pairs: tuple[tuple[str, str], ...]) -> None:
         found = again.find(desk, run)
         with shown_steps(face, found.runbook, len(found.steps)) as on_step:
             done = again.resume(
-                desk, found.id, parameters=dict(pairs), on_step=on_step, control=control
+                desk, found.id, parameters=parameters, on_step=on_step, control=control
             )
         document = run_document(done, desk.settings.root)
     face.give(document, f"{done.incident}: {done.runbook} {done.status}.")
