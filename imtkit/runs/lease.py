@@ -48,7 +48,7 @@ class Lease:
 
     def on_kernel(self, pid: int, sockets: Path | None) -> Lease:
         """The same lease when its kernel has come to life; 0 when it is about to."""
-        kernel = _process(pid) if pid else None
+        kernel = process_of(pid) if pid else None
         return replace(self, kernel=kernel, sockets=str(sockets) if sockets else "")
 
 
@@ -62,7 +62,12 @@ def process_told(told: Mapping[str, Any]) -> Process | None:
 
 def this_process() -> Process:
     """The process that this runs in."""
-    return _process(os.getpid())
+    return process_of(os.getpid())
+
+
+def process_of(pid: int) -> Process:
+    """A process of this host by its number; ``started`` is empty when there is none."""
+    return Process(platform.node(), pid, _started(pid))
 
 
 def keep(folder: Path, lease: Lease) -> None:
@@ -108,10 +113,6 @@ def end_kernel(lease: Lease) -> None:
 
 def _path(folder: Path, run: str) -> Path:
     return folder / f"{Path(run).name}.json"
-
-
-def _process(pid: int) -> Process:
-    return Process(platform.node(), pid, _started(pid))
 
 
 def _started(pid: int) -> str:

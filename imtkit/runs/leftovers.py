@@ -1,0 +1,97 @@
+"""Folders of sockets and kernel pools: whose they are, and what is left when their owner is gone.
+
+A folder of sockets lies in the system's temporary folder and holds a file that names its owner.
+A pool's processes carry the name of its folder among their arguments, so that they are found
+whatever moment their owner was killed at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from imtkit.runs.lease import Process, this_process
+
+PROGRAM = "from imtkit.runs.forkserver import main; main()"
+"""What Python is given to run as a fork server; kernels that are forked keep it."""
+
+_PREFIX = "imt-"
+_MARK = "owner.json"
+
+
+def socket_folder() -> Path:
+    """A new private folder for sockets, with a short path, that names this process as its owner."""
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # 0700
+    (folder / _MARK).write_text(json.dumps(asdict(this_process())), encoding="utf-8")
+    return folder
+
+
+def lease_pool(leases: Path, folder: Path) -> Path:
+    """Write down that this process keeps a pool of kernels with this folder; the lease's file."""
+    leases.mkdir(parents=True, exist_ok=True)
+    path = leases / f"pool-{folder.name}.json"
+    told = {"pool": str(folder), "owner": asdict(this_process())}
+    path.write_text(json.dumps(told), encoding="utf-8")
+    return path
+
+
+def clear(leases: Path) -> None:
+    """End the pools and remove the folders of sockets whose owner was on this host and is gone.
+
+    Pools are those with a lease in ``leases``; folders are this user's, whatever workspace they
+    served.
+    """
+    for path in leases.glob("pool-*.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # no lease, or gone by now
+            told = json.loads(path.read_text(encoding="utf-8"))
+            if Process(**told["owner"]).is_gone:
+                _remove(Path(told["pool"]))
+                path.unlink(missing_ok=True)
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if _is_ours(folder) and _is_orphan(folder):
+            _remove(folder)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether only this user can have made it: nobody else's mark is believed."""
+    try:
+        told = folder.lstat()
+    except OSError:
+        return False
+    is_private = stat.S_ISDIR(told.st_mode) and told.st_mode & 0o777 == 0o700
+    return is_private and told.st_uid == os.getuid()
+
+
+def _is_orphan(folder: Path) -> bool:
+    try:
+        return Process(**json.loads((folder / _MARK).read_text(encoding="utf-8"))).is_gone
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _remove(folder: Path) -> None:
+    """Kill what is left of a pool, and remove its folder."""
+    if not folder.name.startswith(_PREFIX):
+        return
+    for pid in _forked_for(folder):
+        for kill in (os.killpg, os.kill):  # a kernel leads a group: its children are in it
+            with suppress(ProcessLookupError, PermissionError):
+                kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _forked_for(folder: Path) -> Iterator[int]:
+    """The fork servers of a folder, and the kernels that were forked from them."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            arguments = path.read_bytes().split(b"\0")
+            if PROGRAM.encode() in arguments and str(folder).encode() in arguments:
+                yield int(path.parent.name)
