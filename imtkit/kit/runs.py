@@ -169,6 +169,7 @@ def carry_out(
         kept=attempt.kept,
         step_seconds=control.step_seconds or attempt.runbook.step_seconds,
         run_seconds=control.run_seconds or attempt.runbook.run_seconds,
+        memory_mb=desk.settings.kernels.run_memory_mb or None,
         stop=control.stop,
         wish=lambda: _wish(desk, attempt),
         kernel=control.kernel,

@@ -45,7 +45,8 @@ class Conditions:
 
     ``kept`` are cells, by id, that completed in an earlier attempt and are not run again.
     ``step_seconds`` and ``run_seconds`` are the most that a step and the whole run may take; a
-    cell's own ``timeout_seconds`` wins. ``stop`` is how this process ends the run early;
+    cell's own ``timeout_seconds`` wins. ``memory_mb`` is the most memory that the kernel may hold;
+    the notebook's own wins. ``stop`` is how this process ends the run early;
     ``wish`` is asked every second, in a thread, whether somebody elsewhere wishes that it end:
     as what, and in words who (see ``Stop.ask``).
     ``kernel_up`` is told the kernel's process (0 when it is about to start) and the folder of
@@ -61,6 +62,7 @@ class Conditions:
     paths: Mapping[str, str] = field(default_factory=dict)
     step_seconds: float | None = None
     run_seconds: float | None = None
+    memory_mb: float | None = None
     stop: Stop | None = None
     wish: Callable[[], tuple[str, str] | None] | None = None
     kernel_up: Callable[[int, Path | None], None] | None = None
@@ -68,7 +70,7 @@ class Conditions:
 
 
 def limit_from(value: object) -> float | None:
-    """A time limit in seconds as metadata gives it; None when it gives none that can be meant."""
+    """A limit, of seconds or MB, as metadata gives it; None where none can be meant."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return None
     return float(value) if 0 < value < float("inf") else None

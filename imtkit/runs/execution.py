@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imtkit.runs.conditions import Conditions, StepEvent
+from imtkit.runs import memory
+from imtkit.runs.conditions import Conditions, StepEvent, limit_from
 from imtkit.runs.denial import TAG, is_denial
 from imtkit.runs.kernels import Kernel, OwnKernel, Wanted, ready
 from imtkit.runs.marks import seconds_allowed
@@ -56,6 +57,9 @@ class Execution:
         self._scrubber = scrubber_for(self._values)
         self._start_timeout = float(options.get("start_timeout") or 60)
         self._step_seconds = conditions.step_seconds or options.get("execution_timeout")
+        own = limit_from(keeper.nb.metadata.get("imtkit", {}).get("memory_mb"))
+        self._memory_mb = own or conditions.memory_mb
+        self._why_died = "the kernel died"
         self._stop = conditions.stop or Stop()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -145,17 +149,26 @@ class Execution:
             timeout=None,
             store_widget_state=False,
         )
-        ending = "failed"
+        ending, watching = "failed", None
         try:
             ending = "cancelled"
             if await self._start_unless_stopped(client, kernel):
                 ending = "failed"
+                watching = asyncio.ensure_future(self._watch_memory(kernel))
                 ending = await self._cells(client, kernel)
         finally:
+            if watching is not None:
+                watching.cancel()
             self._keeper.settle()
             if client.kc is not None:
                 client.kc.stop_channels()
             await kernel.leave(ending)
+
+    async def _watch_memory(self, kernel: Kernel) -> None:
+        if self._memory_mb and kernel.pid:
+            await memory.above(kernel.pid, self._memory_mb)
+            self._why_died = f"the kernel used more than {self._memory_mb:g} MB"
+            await kernel.signal_kernel(9)
 
     async def _start_unless_stopped(self, client: Client, kernel: Kernel) -> bool:
         starting = asyncio.ensure_future(self._start(client, kernel))
@@ -280,9 +293,9 @@ class Execution:
             if error.ename == "WaitingError":
                 return "waiting", error.evalue[:2000]
             status = "cancelled" if error.ename == "KeyboardInterrupt" else "failed"
-            return status, f"{error.ename}: {error.evalue}"[:2000]
+            return status, ": ".join(filter(None, (error.ename, error.evalue)))[:2000]
         except DeadKernelError:
-            return "kernel-died", "the kernel died"
+            return "kernel-died", self._why_died
         return "completed", ""
 
     def _tell(self, event: StepEvent) -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import nbformat
@@ -243,6 +243,62 @@ def test_a_run_whose_runner_was_killed_is_lost_and_its_notebook_true(
     wait_for(lambda: kernels(workspace) == [], 10)
     assert [e.type for e in desk.store.entries()].count("run.finished") == 1
     assert desk.store.verify() == []
+
+
+HUNGRY = """
+print("begun", flush=True)
+import time
+held = []
+while len(held) < 60:
+    held.append(b"x" * 50_000_000)
+    time.sleep(0.1)
+"""
+LIMITED = """
+import resource
+print("begun", flush=True)
+held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 200_000_000, resource.RLIM_INFINITY))
+bytearray(1_000_000_000)
+"""
+KILLED = """
+import os, signal
+print("begun", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "about", "status", "error"),
+    [
+        (HUNGRY, {"memory_mb": 400}, "kernel-died", "the kernel used more than 400 MB"),
+        (LIMITED, {}, "failed", "MemoryError"),
+        (KILLED, {}, "kernel-died", "the kernel died"),
+    ],
+    ids=["cap", "limit", "killer"],
+)
+def test_a_kernel_out_of_memory_ends_its_step(
+    desk: Desk, workspace: Path, source: str, about: dict[str, int], status: str, error: str
+):
+    """By our cap, by the system's limit, by the system's killer: what was printed is kept."""
+    cells_ = [code("one", "print('kept')"), code("long", source), code("never", "1")]
+    write_notebook(workspace / "runbooks" / "hungry.ipynb", cells_, about=about)
+    run = runs.start(desk, "hungry")
+    assert (run.status, run.error) == (status, error)
+    assert statuses(run) == {"one": "completed", "long": status, "never": "not-run"}
+    by_id = cells(desk, run)
+    assert text(by_id["one"]) == "kept\n"
+    assert text(by_id["long"]).startswith("begun\n")
+    wait_for(lambda: kernels(workspace) == [], 10)
+
+
+def test_the_workspace_caps_every_kernel_with_its_children(desk: Desk, workspace: Path):
+    """What a cell starts counts too, and goes with the kernel."""
+    child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {HUNGRY!r}])"
+    write_notebook(workspace / "runbooks" / "hungry.ipynb", [code("long", child)])
+    capped = replace(desk.settings, kernels=replace(desk.settings.kernels, run_memory_mb=400))
+    run = runs.start(replace(desk, settings=capped), "hungry")
+    assert (run.status, run.error) == ("kernel-died", "the kernel used more than 400 MB")
+    wait_for(lambda: kernels(workspace) == [], 10)
 
 
 def test_a_dead_runner_that_left_no_lease_is_noticed(desk: Desk, workspace: Path, imt):
