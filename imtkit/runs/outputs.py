@@ -14,6 +14,7 @@ from nbformat.v4 import new_output
 from imtkit.errors import KernelError
 from imtkit.model.scrubber import Scrubber
 from imtkit.runs.volume import LINES, Budget, Transcript, Volume, overwritten, shortened
+from imtkit.runs.widget_state import Output, WidgetRoom, put_states, states
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -30,7 +31,9 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
         self, nb: NotebookNode, *, scrubber: Scrubber, beside: Path | None, **options: Any
     ) -> None:
         # nbclient's own merging of streams takes minutes for a line of a million characters.
-        super().__init__(nb, **{**options, "coalesce_streams": False})
+        # Without the widgets' state, its stand-in for an Output widget fails.
+        fixed = {"coalesce_streams": False, "store_widget_state": True}
+        super().__init__(nb, **{**options, **fixed})
         self.arrived = 0
         self.clear_before_next_output = False
         self._scrubber = scrubber
@@ -38,6 +41,10 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
         self._budget = Budget()
         self._rests: dict[str, str] = {}
         self._volume = Volume(LINES, Transcript(None, self._budget))
+        self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": Output}}
+        self._widgets = WidgetRoom()
+        self._widgets_before = states(nb)
+        self._is_widget_news = False
 
     def whole_output(self) -> Mapping[str, Any]:
         """Where the whole of the newest cell's big output is, for the log; else empty."""
@@ -83,6 +90,14 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
             if one.output_type == "stream":
                 one.text = overwritten(one.text)
         cell.outputs = _in_order(cell.outputs)
+        if self._is_widget_news:
+            self._is_widget_news = False
+            self.set_widgets_metadata()
+
+    def set_widgets_metadata(self) -> None:
+        """Keep what widgets look like now, beside those of an earlier attempt."""
+        super().set_widgets_metadata()
+        put_states(self.nb, {**self._widgets_before, **states(self.nb)})
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
@@ -120,7 +135,8 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
             node = _stream(outs, content["name"])
             node.text = self._volume.said(content["name"], content["text"])
             return node
-        if kind != "error" and not self._volume.has_room(content):
+        # An Output widget keeps errors, too, and every piece of a stream by itself.
+        if (kind != "error" or is_elsewhere) and not self._volume.has_room(content):
             return None
         return super().output(outs, msg, display_id, cell_index)
 
@@ -129,6 +145,25 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
         super().clear_output(outs, msg, cell_index)
         if not outs:
             self._volume.cleared()
+
+    def handle_comm_msg(
+        self, outs: list[NotebookNode], msg: dict[str, Any], cell_index: int
+    ) -> None:
+        """Keep a widget's state up to date, as far as there is room."""
+        content = msg["content"]
+        state = content["data"].get("state", {})
+        if not isinstance(state, Mapping):
+            return  # of a comm that is no widget's
+        self._is_widget_news = True
+        buffers = sum(len(one) for one in msg.get("buffers", ()))
+        if self._widgets.takes(content["comm_id"], state, buffers):
+            super().handle_comm_msg(outs, msg, cell_index)
+        elif content["comm_id"] in self.comm_objects:
+            self.comm_objects[content["comm_id"]].handle_msg(msg)
+
+    def _get_buffer_data(self, msg: dict[str, Any]) -> list[dict[str, str]]:
+        found = super()._get_buffer_data(msg)
+        return [{**one, "data": self._scrubber.text(one["data"])} for one in found]
 
     async def run_silently(self, code: str) -> None:
         """Run code that no cell, history or output knows of; KernelError when it fails."""

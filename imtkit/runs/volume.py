@@ -225,7 +225,7 @@ class Volume:
     def has_room(self, content: Mapping[str, Any]) -> bool:
         """Whether one more result or display fits."""
         self._displays += 1
-        self._display_bytes += _weight(content)
+        self._display_bytes += weight(content)
         if self._displays <= _DISPLAYS and self._display_bytes <= _DISPLAY_BYTES:
             return True
         self._unshown += 1
@@ -276,12 +276,13 @@ def _last(text: str, lines: int, characters: int) -> str:
     return text[start + 1 :]
 
 
-def _weight(value: object) -> int:
+def weight(value: object) -> int:
+    """About how many bytes a piece of JSON data takes."""
     match value:
         case str() | bytes():
             return len(value)
         case Mapping():
-            return sum(len(str(key)) + _weight(one) for key, one in value.items())
+            return sum(len(str(key)) + weight(one) for key, one in value.items())
         case list() | tuple():
-            return sum(map(_weight, value))
+            return sum(map(weight, value))
     return 8
