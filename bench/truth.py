@@ -44,12 +44,18 @@ WAYS = (
     "SIGKILL",
     "locked",
     "full-disk",
+    "memory-cap",
+    "memory-error",
 )
-PAPERMILLS = ("exception", "timeout", "kernel-kill", "SIGINT", "SIGTERM", "SIGKILL")
+BY_THE_CELL = ("exception", "timeout", "stubborn", "memory-cap", "memory-error")
+"""The ways in which a cell breaks its own run."""
+
+PAPERMILLS = ("exception", "timeout", "kernel-kill", "SIGINT", "SIGTERM", "SIGKILL", "memory-error")
+MEMORY_MB = 400
 COUNTS = ("false completed", "completed lost", "outputs lost", "kernels leaked", "sockets left")
 
 FIRST = """
-import os, time
+import os, resource, time
 def witness(word):
     with open(os.environ["WITNESS"], "a") as file:
         file.write(word + "\\n")
@@ -66,6 +72,15 @@ def mischief(step):
         except KeyboardInterrupt:
             if os.environ["WAY"] == "timeout":
                 raise
+    hoard = []
+    if os.environ["WAY"] == "memory-error":
+        held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + 100_000_000, resource.RLIM_INFINITY))
+        while True:
+            hoard.append(bytearray(1_000_000))
+    while os.environ["WAY"] == "memory-cap":
+        hoard.append(b"x" * 20_000_000)
+        time.sleep(0.05)
 witness(f"pid {os.getpid()}")
 """
 STEP = """
@@ -112,7 +127,8 @@ def notebook() -> dict[str, Any]:
         for id_, source in sources.items()
     ]
     spec = {"display_name": "python3", "language": "python", "name": "python3"}
-    return {"cells": cells, "metadata": {"kernelspec": spec}, "nbformat": 4, "nbformat_minor": 5}
+    metadata = {"kernelspec": spec, "imtkit": {"memory_mb": MEMORY_MB}}
+    return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
 def in_child(trial: Trial, folder: Path, environment: Mapping[str, str]) -> int:
@@ -174,7 +190,7 @@ def broken(trial: Trial, template: Path, folder: Path) -> Counter[str]:
     }
     try:
         pid = in_child(trial, folder, environment)
-        if trial.way not in ("exception", "timeout", "stubborn"):
+        if trial.way not in BY_THE_CELL:
             break_it(trial.way, pid, folder, chance)
         wait_for_end(pid)
         told = told_by_papermill(folder) if trial.engine == "papermill" else told_by_imt(folder)
@@ -241,7 +257,7 @@ def told_by_imt(folder: Path) -> Told:
     from imtkit.kit import open_desk, running
 
     with open_desk(folder, actor="Ann Example") as desk:
-        running.reap(desk)
+        running.reap(desk, is_thorough=True)
         assert desk.store.verify() == []
         (run, *_) = [*running.list_(desk), None]
     if run is None:

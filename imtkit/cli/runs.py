@@ -49,9 +49,10 @@ def list_(face: Face, incident_id: str, limit: int, is_followed: bool) -> None:
     from imtkit.kit import running
 
     with face.desk() as desk:
+        running.reap(desk, is_thorough=True)
 
         def look() -> list[Run]:
-            running.reap(desk, is_thorough=True)
+            running.reap(desk)
             return running.list_(desk, incident_id=incident_id, limit=limit)
 
         found = look()
