@@ -7,7 +7,9 @@ own code, a usage that cannot be read is 2, Ctrl-C is 130, a fault of imtkit its
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import json
 import os
 import sys
@@ -35,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from imtkit.runs import grammar
 
     grammar.put_off()
+    atexit.unregister(gc.freeze)  # when it is over, nobody looks through all that was imported
+    atexit.register(gc.freeze)
     given = list(sys.argv[1:] if arguments is None else arguments)
     face = Face()
     try:

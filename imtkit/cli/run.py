@@ -103,14 +103,20 @@ def _server(settings: Settings, runbook: Runbook, given: Mapping[str, str]) -> S
 
 def _run_here(face: Face, found: Runbook, order: Mapping[str, Any]) -> None:
     """Run it in this process, on a kernel of its own."""
-    from imtkit.cli.progress import watched
-    from imtkit.kit import running, runs
+    from imtkit.kit.ahead import kernel_ahead
+    from imtkit.runs.stop import Stop
 
-    where = {name: order[name] for name in ("incident_id", "mode", "parameters")}
-    path, control = str(found.path), runs.Control(order["timeout"], order["deadline"])
-    with face.desk() as desk, watched(face, found) as on_step, ended_by_signal(control.stop):
-        running.reap(desk)
-        done = runs.start(desk, path, on_step=on_step, control=control, **where)
+    stop = Stop()
+    with ended_by_signal(stop), kernel_ahead(face.settings(), found) as kernel:
+        # While the kernel comes up, the rest is loaded.
+        from imtkit.cli.progress import watched
+        from imtkit.kit import running, runs
+
+        where = {name: order[name] for name in ("incident_id", "mode", "parameters")}
+        control = runs.Control(order["timeout"], order["deadline"], stop, kernel)
+        with face.desk() as desk, watched(face, found) as on_step:
+            running.reap(desk)
+            done = runs.start(desk, str(found.path), on_step=on_step, control=control, **where)
     output = desk.settings.root / done.output_path
     face.give(
         run_document(done, desk.settings.root),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _NO_HISTORY = "--HistoryManager.hist_file=:memory:"
 """IPython's history on disk would keep every parameter."""
+
+_START_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +101,18 @@ class OwnKernel:
         return getattr(provisioner, "pid", None) or 0
 
     async def start(self) -> AsyncKernelClient:
+        await self._launch()
+        return self._client()
+
+    async def _launch(self) -> None:
         cwd = {"cwd": str(self._wanted.cwd)} if self._wanted.cwd is not None else {}
         await self._manager.start_kernel(
             env={**os.environ, **self._wanted.environment},
             extra_arguments=[_NO_HISTORY],
             **cwd,
         )
+
+    def _client(self) -> AsyncKernelClient:
         client = self._manager.client()
         client.start_channels()
         return client
@@ -119,10 +128,57 @@ class OwnKernel:
 
     async def leave(self, status: str) -> None:
         if self._manager.has_kernel:
+            await self._kill()
             await self._manager.shutdown_kernel(now=True)
         self._manager.cleanup_connection_file()
         if self.sockets is not None:
             shutil.rmtree(self.sockets, ignore_errors=True)
+
+    async def _kill(self) -> None:
+        """Kill it and see it gone, in a few milliseconds: Jupyter looks every tenth of a second."""
+        await self._manager.signal_kernel(signal.SIGKILL)
+        for _ in range(200):
+            if not await self._manager.is_alive():
+                return
+            await asyncio.sleep(0.002)
+
+
+class BegunKernel(OwnKernel):
+    """A kernel that begins to come up at once, for a run that is not quite ready for it.
+
+    What the run's environment has besides ours it is told when the run takes it, so it must
+    speak Python. Until then whoever began it ends it with ``end``.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        super().__init__(wanted)
+        self._is_taken = False
+
+    def begin(self) -> None:
+        """Start its process; it comes up beside whatever this one does meanwhile."""
+        asyncio.run(self._launch())
+
+    def taken(self, wanted: Wanted) -> Kernel:
+        """Itself for a run, if it is what the run wants; else another (a ``KernelFor``)."""
+        if self._is_taken or (wanted.name, wanted.cwd) != (self._wanted.name, self._wanted.cwd):
+            return OwnKernel(wanted)
+        self._is_taken = True
+        self._wanted = wanted
+        return self
+
+    def end(self) -> None:
+        """End it, unless the run that took it has."""
+        asyncio.run(self.leave(""))
+
+    async def start(self) -> AsyncKernelClient:
+        client = self._client()
+        await ready(client, self, _START_SECONDS)
+        told = dict(self._wanted.environment)
+        code = f"__import__('os').environ.update({told!r})"
+        reply = await _of(client.get_shell_msg, client.execute(code, silent=True))
+        if reply["content"]["status"] != "ok":
+            raise KernelError("The kernel could not be told whose run it is.")
+        return client
 
 
 async def ready(client: AsyncKernelClient, kernel: Kernel, seconds: float) -> dict[str, Any]:
