@@ -105,7 +105,11 @@ def _answer(
     where = urlsplit(server.url)
     kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
     connection = kind(where.hostname or "", where.port, timeout=seconds)
-    headers = {"Authorization": f"token {server.token}", "Content-Type": "application/json"}
+    headers = {
+        "Authorization": f"token {server.token}",
+        "Connection": "close",  # else the socket is left to the garbage collector
+        "Content-Type": "application/json",
+    }
     try:
         connection.request(
             method, f"{where.path}{_API}{path}", json.dumps(body) if body else None, headers
