@@ -43,8 +43,9 @@ def step_costs(workspace: Path, *, rounds: int) -> Mapping[str, list[float]]:
 def _journal(desk: Desk) -> Journal:
     incident = incidents.open_(desk, Opening("What a step costs", mode="test"))
 
-    def keep(event: StepEvent) -> None:
-        desk.store.append(incident.id, runs.step_draft(desk, "bench", event))
+    def keep(*events: StepEvent) -> None:
+        drafts = [runs.step_draft(desk, "bench", event) for event in events]
+        desk.store.append(incident.id, *drafts)
 
     return keep
 

@@ -154,12 +154,14 @@ def carry_out(
     control = control or Control()
     lease = _keep_lease(desk, attempt)
 
-    def journal(event: StepEvent) -> None:
-        desk.store.append(attempt.incident_id, step_draft(desk, attempt.run_id, event))
-        if event.finished_at is not None:
-            ended.append(event)
-        if on_step is not None:
-            on_step(event)
+    def journal(*events: StepEvent) -> None:
+        drafts = [step_draft(desk, attempt.run_id, event) for event in events]
+        desk.store.append(attempt.incident_id, *drafts)
+        for event in events:
+            if event.finished_at is not None:
+                ended.append(event)
+            if on_step is not None:
+                on_step(event)
 
     conditions = Conditions(
         output=attempt.output,

@@ -32,10 +32,13 @@ class StepEvent:
 
 
 class Journal(Protocol):
-    """Is told of every step before and after it runs."""
+    """Is told of every step before and after it runs.
 
-    def __call__(self, event: StepEvent) -> None:
-        """Keep one step event; what this raises ends the run."""
+    A step's end and the next one's beginning come together: they are one moment, and one write.
+    """
+
+    def __call__(self, *events: StepEvent) -> None:
+        """Keep step events, all or none; what this raises ends the run."""
         ...
 
 

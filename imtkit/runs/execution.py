@@ -63,6 +63,7 @@ class Execution:
         self._stop = conditions.stop or Stop()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._untold: list[StepEvent] = []
         self._loop = asyncio.new_event_loop()
 
     def run(self) -> None:
@@ -156,6 +157,7 @@ class Execution:
                 ending = "failed"
                 watching = asyncio.ensure_future(self._watch_memory(kernel))
                 ending = await self._cells(client, kernel)
+                self._tell_all()
         finally:
             if watching is not None:
                 watching.cancel()
@@ -299,8 +301,15 @@ class Execution:
         return "completed", ""
 
     def _tell(self, event: StepEvent) -> None:
-        if self._conditions.journal is not None:
-            self._conditions.journal(event)
+        """Have an event kept: a beginning at once, an end with what begins next."""
+        self._untold.append(event)
+        if event.finished_at is None:
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        told, self._untold = self._untold, []
+        if told and self._conditions.journal is not None:
+            self._conditions.journal(*told)
 
 
 async def _tidy(loop: asyncio.AbstractEventLoop) -> None:
