@@ -52,7 +52,9 @@ def lab(
 @pass_face
 def worker(face: Face, port: int, more: tuple[str, ...]) -> None:
     """Carry out runs, with kernels that are warm: 'imt lab' without a browser."""
-    become_lab(face, face.settings(), port=port, open_browser=False, more=more)
+    # Nobody sits here to be asked whether Ctrl-C was meant.
+    headless = ("--ServerApp.answer_yes=True", *more)
+    become_lab(face, face.settings(), port=port, open_browser=False, more=headless)
 
 
 def become_lab(  # each is an option of `imt lab`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from jupyter_server.extension.application import ExtensionApp
@@ -11,9 +12,11 @@ from imtkit.errors import ImtkitError
 from imtkit.lab import reach
 from imtkit.lab.handlers import routes
 from imtkit.lab.held import HeldKernels
+from imtkit.lab.kernels import WARM_KERNELS
 from imtkit.lab.office import Office
 from imtkit.lab.run_handlers import run_routes
 from imtkit.lab.runs import ServerRuns
+from imtkit.runs.pool import Pool
 
 
 class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's types are skipped
@@ -41,6 +44,9 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
         except ImtkitError as error:
             serverapp.log.warning("imtkit | no runs here: %s", error)
             return
+        self.pool = Pool(settings)
+        self.pool.start()
+        serverapp.web_app.settings[WARM_KERNELS] = self.pool
         await self.runs.start(settings)
         token = str(getattr(serverapp.identity_provider, "token", "") or "")
         self.record = reach.announce(settings, serverapp.connection_url, token)
@@ -51,3 +57,5 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
         if hasattr(self, "record"):
             reach.withdraw(self.record)
         await self.runs.close()
+        if hasattr(self, "pool"):
+            await asyncio.to_thread(self.pool.close)

@@ -9,6 +9,11 @@ from jupyter_core.paths import jupyter_runtime_dir
 from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from traitlets import CaselessStrEnum, default
 
+from imtkit.runs.pool import Pool
+
+WARM_KERNELS = "imtkit_warm_kernels"
+"""Under what name the server's settings have its pool of warm kernels."""
+
 _LONGEST_SOCKET = 100
 """Bytes of a Unix socket's path: the kernel allows 108, some systems 104."""
 _SOCKET_NAME = len("/kernel-00000000-0000-0000-0000-000000000000-ipc-5")
@@ -21,6 +26,13 @@ class QuietKernelManager(ServerKernelManager):  # type: ignore[misc]  # its type
     """
 
     transport = CaselessStrEnum(["tcp", "ipc"], config=True)
+
+    @property
+    def warm_kernels(self) -> Pool | None:
+        """Kernels that are ready, for the provisioner; None before the server has any."""
+        app = getattr(getattr(self.parent, "parent", None), "web_app", None)
+        pool: Pool | None = app.settings.get(WARM_KERNELS) if app is not None else None
+        return pool
 
     @default("transport")  # type: ignore[untyped-decorator]  # traitlets' types are skipped
     def _default_transport(self) -> str:

@@ -21,6 +21,7 @@ from imtkit.model.entries import AUTOMATION
 from imtkit.model.incident import Run
 from imtkit.runs import lease as leases
 from imtkit.runs.conditions import StepEvent
+from imtkit.runs.execute import load_engine
 from imtkit.runs.kernels import Kernel, Wanted
 from imtkit.runs.lease import Lease, this_process
 
@@ -66,6 +67,7 @@ class ServerRuns:
         self._settings = settings
         self._hands = ThreadPoolExecutor(settings.kernels.runs_at_once, thread_name_prefix="run")
         self._watch = asyncio.create_task(self._look_after())
+        self._hands.submit(load_engine)  # the first run need not wait for the imports
 
     async def close(self) -> None:
         """End every run as a cancel does, and every kernel that is kept."""
@@ -120,12 +122,21 @@ class ServerRuns:
             try:
                 require_completed(run)
             except ImtkitError as problem:
-                told["problem"] = error_document(problem)
+                told["problem"] = error_document(problem) | self._what_now(run)
             tell(told)
         except ImtkitError as error:
             tell({"error": error_document(error)})
         finally:
             tell({})
+
+    def _what_now(self, run: Run) -> dict[str, str]:
+        """The hint for a run that did not complete, and whose kernel lives on here."""
+        if self._kernels.of(run.id) is None:
+            return {}
+        take = f"take it over on its kernel: imt take {run.id}"
+        if run.status == "waiting":
+            return {"hint": f"Answer it (imt gate list) and it goes on by itself; or {take}"}
+        return {"hint": f"Go on with it: imt runs resume {run.id}; or {take}"}
 
     def _keep_lease(self, desk: Desk, run: Run) -> None:
         """Whoever clears up after this server finds the kernel that it kept."""

@@ -12,6 +12,7 @@ from imtkit import config
 from imtkit.config import Settings
 
 _KERNELS = "imtkit.lab.kernels.QuietKernelManager"
+_WARM = "imtkit-warm"
 _CONFIG = Path(__file__).parent / "lab-config"
 """Jupyter configuration of ``imt lab`` alone: nothing asks about news while something burns."""
 
@@ -45,6 +46,7 @@ def lab_command(
         f"--ServerApp.root_dir={settings.root}",
         "--ServerApp.jpserver_extensions=imtkit.lab=True",
         f"--AsyncMappingKernelManager.kernel_manager_class={_KERNELS}",
+        f"--KernelProvisionerFactory.default_provisioner_name={_WARM}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         *([f"--ServerApp.port={port}"] if port else []),

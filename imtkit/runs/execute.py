@@ -10,7 +10,8 @@ from typing import Any
 from imtkit.errors import KernelError, RunError
 from imtkit.errors import suggestion as near
 from imtkit.runs.conditions import Conditions
-from imtkit.runs.runbook import Runbook, read_notebook, source, step_titles
+from imtkit.runs.denial import TAG
+from imtkit.runs.runbook import Runbook, read_notebook, source, step_titles, tags
 
 
 def check_kernel(runbook: Runbook) -> None:
@@ -26,10 +27,18 @@ def check_kernel(runbook: Runbook) -> None:
         )
 
 
-def planned_steps(runbook: Runbook) -> dict[str, str]:
+def load_engine() -> None:
+    """Import all that a run needs, so that the first run of a process does not wait for it."""
+    import papermill  # noqa: F401
+
+    from imtkit.runs import engine, outputs  # noqa: F401
+
+
+def planned_steps(runbook: Runbook, *, is_denied: bool = True) -> dict[str, str]:
     """The steps a run of this runbook will take, in order: cell id -> title.
 
-    Cells of an old notebook without ids get theirs when it runs, and are not planned.
+    Without ``is_denied`` those for a denial are left out. Cells of an old notebook without ids
+    get theirs when it runs, and are not planned.
     """
     _, document = read_notebook(runbook.path)
     cells = document["cells"]
@@ -37,6 +46,7 @@ def planned_steps(runbook: Runbook) -> dict[str, str]:
         str(cells[index]["id"]): title
         for index, title in step_titles(document).items()
         if cells[index].get("id") and source(cells[index]).strip()
+        if is_denied or TAG not in tags(cells[index])
     }
 
 
