@@ -15,6 +15,7 @@ from imtkit.kit.runs import cancel_key, ended_key, lease_folder, step_draft, the
 from imtkit.model.entries import AUTOMATION, Draft
 from imtkit.model.incident import Incident, Run, Step
 from imtkit.runs import lease as leases
+from imtkit.runs import leftovers
 from imtkit.runs.conditions import StepEvent
 from imtkit.runs.lease import process_told
 from imtkit.runs.mend import DIED, ended_cells, mend
@@ -60,7 +61,8 @@ def reap(desk: Desk, *, is_thorough: bool = False) -> list[Run]:
     """End what dead runners of this host left behind; the runs that are now known to be lost.
 
     Their kernels are killed, and log and notebook say of each step what is true: the one that
-    ran died with its runner, later ones did not run. Doing it twice changes nothing.
+    ran died with its runner, later ones did not run. Pools of kernels and folders of sockets
+    whose owner is gone go too. Doing it twice changes nothing.
     ``is_thorough`` looks in the newest incidents too for runs that left no lease behind (the
     disk was full), and writes down what expired there.
     """
@@ -70,6 +72,7 @@ def reap(desk: Desk, *, is_thorough: bool = False) -> list[Run]:
         run = _bury(desk, lease.incident, lease.run)
         leases.drop(lease_folder(desk), lease.run)
         lost += [run] if run else []
+    leftovers.clear(lease_folder(desk))
     if not is_thorough:
         return lost
     found = [_bury(desk, run.incident, run.id) for run in _without_runner(desk)]
