@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from imtkit.model.entries import Draft, Entry
+from imtkit.model.expected import Took
 from imtkit.model.incident import Incident, Summary
 
 Decide = Callable[[Incident], Sequence[Draft]]
@@ -93,6 +94,10 @@ class Store(Protocol):
 
     def incidents(self, query: Query = ...) -> list[Summary]:
         """Incidents, newest first."""
+        ...
+
+    def completed_runs(self, runbook: str, *, limit: int = 10) -> list[Took]:
+        """How long a runbook's newest runs took that completed, newest first."""
         ...
 
     def heads(self) -> list[Head]:

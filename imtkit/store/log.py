@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from imtkit.contracts import Clock, Decide, Fault, Head, Query
 from imtkit.errors import ChainError, InputError, NotFoundError, StoreError, StoreVersionError
 from imtkit.model.entries import CATALOGUE, WORKSPACE, Draft, Entry, utc_from_text, utc_text
+from imtkit.model.expected import Took
 from imtkit.model.fold import fold
 from imtkit.model.incident import Incident, Summary
-from imtkit.store import projection
+from imtkit.store import history, projection
 from imtkit.store.chain import canonical, hash_of
 from imtkit.store.engine import PostgresEngine, SqliteEngine
 from imtkit.store.schema import VERSION, entries, heads, incidents
@@ -175,6 +176,20 @@ class SqlStore:
         with self._engine.reading() as connection:
             return projection.read(connection, query or Query())
 
+    def completed_runs(self, runbook: str, *, limit: int = 10) -> list[Took]:
+        """How long a runbook's runs took that completed, newest first.
+
+        They are looked for among the newest 1,000 runs of all. ChainError when one is damaged.
+        """
+        with self._engine.reading() as connection:
+            try:
+                return list(history.completed_runs(connection, runbook, limit))
+            except (ValueError, TypeError, AttributeError, KeyError) as error:
+                raise ChainError(
+                    f"A run of '{runbook}' cannot be read: {error!r}",
+                    hint="See what is damaged with: imt store verify",
+                ) from error
+
     def heads(self) -> list[Head]:
         """The end of every chain, as the entries have it."""
         last = sa.select(entries.c.incident, sa.func.max(entries.c.n).label("n")).group_by(
@@ -246,8 +261,10 @@ class SqlStore:
 
     def _version(self) -> str | None:
         with self._engine.reading() as connection:
+            # Asked first: another process may just be making both.
+            has_entries = sa.inspect(connection).has_table("entries")
             if not sa.inspect(connection).has_table("alembic_version"):
-                if sa.inspect(connection).has_table("entries"):
+                if has_entries:
                     raise StoreError(f"{self._engine.name} holds tables that are not imtkit's.")
                 return None
             found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
