@@ -48,12 +48,13 @@ def list_(face: Face) -> None:
 def show(face: Face, incident_id: str, gate_id: str) -> None:
     """Show a gate or a change: what is asked, of whom, and what was answered."""
     from imtkit.kit import gates, incidents
-    from imtkit.model.gate_drawing import gate_text
+    from imtkit.model.gate_drawing import gate_state_in, gate_text
 
     with face.desk() as desk:
         incident = incidents.get(desk, incident_id)
     known, change = gates.gate_of(incident, gate_id), incident.change(gate_id)
-    face.give(change or known, lambda: gate_text(known, change))
+    said = gate_state_in(incident, known)
+    face.give(change or known, lambda: gate_text(known, change, state=said))
 
 
 @gate.command(

@@ -23,7 +23,8 @@ def watched(face: Face, runbook: Runbook) -> Iterator[OnStep]:
     """Shows the steps of one run of a runbook while it goes on."""
     from imtkit.runs.execute import planned_steps
 
-    with shown_steps(face, runbook.name, len(planned_steps(runbook))) as on_step:
+    count = len(planned_steps(runbook, is_denied=False))
+    with shown_steps(face, runbook.name, count) as on_step:
         yield on_step
 
 
@@ -69,6 +70,7 @@ class _Lines:
         if event.finished_at is None:
             return
         self._ended += 1
+        self._count = max(self._count, self._ended)  # the way for a denial was not counted
         took = span_text(event.finished_at - event.started_at)
         line = f"  [{self._ended}/{self._count}] {one_line(event.title, most=70)}: {event.status}"
         self._face.say(f"{line}, {took}{_why(event)}")

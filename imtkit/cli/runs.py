@@ -250,12 +250,14 @@ def _table(found: list[Run]) -> Table:
         table.add_column(name, no_wrap=name in ("Run", "Incident"), overflow="fold")
     for run in found:
         done = sum(step.status == "completed" for step in run.steps)
+        # What a completed run left out was for a denial; nothing of it is missing.
+        count = done if run.status == "completed" else len(run.steps)
         table.add_row(
             Text(run.id),
             Text(run.incident),
             Text(one_line(run.runbook)),
             word(run.status),
-            Text(f"{done}/{len(run.steps)}"),
+            Text(f"{done}/{count}"),
             Text(one_line(_at(run), most=40)),
             Text(moment_text(run.started_at)),
             Text(span_text(run.elapsed) if run.elapsed else ""),

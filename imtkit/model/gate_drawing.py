@@ -73,11 +73,11 @@ def gate_html(gate: Gate, change: Change | None = None) -> str:
     )
 
 
-def gate_text(gate: Gate, change: Change | None = None) -> str:
-    """A gate or a change as plain text."""
+def gate_text(gate: Gate, change: Change | None = None, *, state: str = "") -> str:
+    """A gate or a change as plain text; ``state`` where more is known of it than it tells."""
     facts = gate_facts(gate, change)
     width = max(len(name) for name, _ in facts)
-    lines = [f"{gate_title(gate, change)} – {gate_state(gate, change)}"]
+    lines = [f"{gate_title(gate, change)} – {state or gate_state(gate, change)}"]
     lines += [f"  {name:<{width}}  {text}" for name, text in facts]
     return "\n".join(lines)
 

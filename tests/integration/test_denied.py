@@ -14,6 +14,8 @@ from imtkit.contracts import SystemClock
 from imtkit.errors import StepError
 from imtkit.kit import Desk, gates, handover, incidents, open_desk, resume, runs
 from imtkit.model.incident import Run
+from imtkit.runs.execute import planned_steps
+from imtkit.runs.runbook import read_runbook
 
 JOIN = """
 import imtkit as imt
@@ -89,6 +91,7 @@ def test_without_a_denial_the_cells_for_one_are_not_run(desk: Desk, workspace: P
     answer(desk, run, "approve")
     done = resume.resume(desk, run.id)
     assert done.status == "completed"
+    assert len(planned_steps(read_runbook(workspace / done.output_path), is_denied=False)) == 5
     assert statuses(done) == {
         "join": "completed",
         "look": "completed",
