@@ -116,7 +116,8 @@ def _waiting_lines(one: Waiting) -> tuple[str, str]:
     offered = " or ".join(asked.answers)
     said = f"{asked.question} ({offered}){who}{until}"
     if one.is_unsettled:
-        said = f"{asked.question} – begun, and nobody knows how it ended: see, then imt gate settle"
+        settle = "if nobody is at it: see what it did, then imt gate settle"
+        said = f"{asked.question} – begun, and the log does not say how it ended; {settle}"
     elif one.run_status:
         said += f"; its run is {one.run_status}, go on with: imt runs resume {asked.run}"
     return f"{one.incident} {asked.id}", f"  {one_line(said, most=400)}"

@@ -84,7 +84,7 @@ def test_a_change_is_settled_from_the_terminal(imt: Imt, log: Desk, gate: tuple[
     change = changes.ask(log, gate[0], plan, Question("Promote"))
     imt("gate", "answer", gate[0], change.id, "approve")
     log.store.append(gate[0], log.draft("change.begun", {"change": change.id}))
-    assert "begun, and nobody knows how it ended" in imt("gate", "list").out
+    assert "begun, and the log does not say how it ended" in imt("gate", "list").out
     assert imt("gate", "settle", gate[0], change.id, "executed").code == 2
     said = imt("gate", "settle", gate[0], change.id, "failed", "--reason", "still a replica")
     assert said.out == "Promote – settled as failed, by Ann Example\nRollback: demote it\n"
