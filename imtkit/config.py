@@ -12,9 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Required
-
-from typing_extensions import TypedDict
+from typing import TYPE_CHECKING, Any
 
 from imtkit.errors import (
     ConfigError,
@@ -28,7 +26,7 @@ from imtkit.model.lifecycle import STATUSES, Owed
 from imtkit.model.severity import Severities, Severity, Threshold, threshold_from_text
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic_core import CoreSchema, ValidationError
 
 FILE = "imt.toml"
 ENVIRONMENT: Mapping[str, str] = {
@@ -40,73 +38,6 @@ ENVIRONMENT: Mapping[str, str] = {
     "IMT_SOURCE": "Set by imtkit in a run's kernel: what started the run (cli, alert, lab).",
     "IMT_SECRETS": "Set by imtkit in a run's kernel: the references of its secrets, as JSON.",
 }
-
-
-_STRICT = {"extra": "forbid", "strict": True}
-
-
-class _Workspace(TypedDict, total=False):
-    __pydantic_config__ = _STRICT  # type: ignore[misc]  # how pydantic configures a TypedDict
-    name: str
-
-
-class _Store(TypedDict, total=False):
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
-    url: str
-
-
-class _Level(TypedDict, total=False):
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
-    title: str
-    when: dict[str, str]
-
-
-class _Severity(TypedDict, total=False):
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
-    default: str
-    levels: dict[str, _Level]
-
-
-class _Lifecycle(TypedDict, total=False):
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
-    require: dict[str, list[str]]
-
-
-class _Service(TypedDict, total=False):
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
-    owner: str
-    tags: list[str]
-
-
-class _Page(TypedDict, total=False):
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
-    url: Required[str]
-    token: str
-    title: str
-    components: dict[str, str]
-
-
-class _Kernels(TypedDict, total=False):
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
-    warm: int
-    memory_mb: int
-    imports: list[str]
-    keep_minutes: int
-    run_memory_mb: int
-    runs_at_once: int
-
-
-class _Document(TypedDict, total=False):
-    """imt.toml, as written."""
-
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
-    workspace: _Workspace
-    store: _Store
-    severity: _Severity
-    lifecycle: _Lifecycle
-    kernels: _Kernels
-    services: dict[str, _Service]
-    status_pages: dict[str, _Page]
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,12 +232,48 @@ def _store_url(root: Path, url: str) -> str:
 
 def _checked(path: Path, raw: Mapping[str, Any]) -> dict[str, Any]:
     """The document as written, once every key and type in it is known to be right."""
-    from pydantic import TypeAdapter, ValidationError
+    # All of pydantic takes twice as long to load as the rest of a short command.
+    from pydantic_core import SchemaValidator, ValidationError
 
     try:
-        return dict(TypeAdapter(_Document).validate_python(raw))
+        return dict(SchemaValidator(_table(**_tables())).validate_python(raw))
     except ValidationError as error:
         raise _config_error(path, error) from error
+
+
+def _tables() -> dict[str, CoreSchema]:
+    """What imt.toml may hold, by table."""
+    from pydantic_core import core_schema as core
+
+    text, number = core.str_schema(strict=True), core.int_schema(strict=True)
+    texts = core.list_schema(text, strict=True)
+
+    def by_name(value: CoreSchema) -> CoreSchema:
+        return core.dict_schema(text, value, strict=True)
+
+    numbers = ("warm", "memory_mb", "keep_minutes", "run_memory_mb", "runs_at_once")
+    return {
+        "workspace": _table(name=text),
+        "store": _table(url=text),
+        "severity": _table(default=text, levels=by_name(_table(title=text, when=by_name(text)))),
+        "lifecycle": _table(require=by_name(texts)),
+        "kernels": _table(imports=texts, **dict.fromkeys(numbers, number)),
+        "services": by_name(_table(owner=text, tags=texts)),
+        "status_pages": by_name(
+            _table("url", url=text, token=text, title=text, components=by_name(text))
+        ),
+    }
+
+
+def _table(required: str = "", /, **settings: CoreSchema) -> CoreSchema:
+    """A table that holds no other settings than these."""
+    from pydantic_core import core_schema as core
+
+    fields = {
+        name: core.typed_dict_field(value, required=name == required)
+        for name, value in settings.items()
+    }
+    return core.typed_dict_schema(fields, extra_behavior="forbid", strict=True)
 
 
 _SHAPES: Mapping[str, str] = {
@@ -324,7 +291,7 @@ def _config_error(path: Path, error: ValidationError) -> ConfigError:
     if first["type"] == "extra_forbidden":
         name = str(first["loc"][-1])
         top = len(first["loc"]) == 1
-        hint = suggestion(name, _Document.__annotations__) if top else "Mend its name or remove it."
+        hint = suggestion(name, _tables()) if top else "Mend its name or remove it."
         return ConfigError(f"{path}: '{place}' is not a setting imtkit knows.", hint=hint)
     shape = _SHAPES.get(first["type"], "as the imt.toml that 'imt init' makes has it")
     hint = f"Write it {shape}."
