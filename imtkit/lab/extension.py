@@ -12,7 +12,7 @@ from imtkit.errors import ImtkitError
 from imtkit.lab import reach
 from imtkit.lab.handlers import routes
 from imtkit.lab.held import HeldKernels
-from imtkit.lab.kernels import WARM_KERNELS
+from imtkit.lab.kernels import WARM_KERNELS, keep_together
 from imtkit.lab.office import Office
 from imtkit.lab.run_handlers import run_routes
 from imtkit.lab.runs import ServerRuns
@@ -28,6 +28,7 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
     def initialize_handlers(self) -> None:
         """Make the parts, and hang the handlers in."""
         server: ServerApp = self.serverapp
+        keep_together(server)
         self.office = Office(Path(server.root_dir))
         self.kernels = HeldKernels(server, self.office)
         self.runs = ServerRuns(self.office, self.kernels)

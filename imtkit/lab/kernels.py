@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import sys
 from pathlib import Path
 
-from jupyter_core.paths import jupyter_runtime_dir
+from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from traitlets import CaselessStrEnum, default
+from traitlets.utils.importstring import import_item
 
+from imtkit.runs.leftovers import socket_folder
 from imtkit.runs.pool import Pool
 
 WARM_KERNELS = "imtkit_warm_kernels"
@@ -36,7 +40,7 @@ class QuietKernelManager(ServerKernelManager):  # type: ignore[misc]  # its type
 
     @default("transport")  # type: ignore[untyped-decorator]  # traitlets' types are skipped
     def _default_transport(self) -> str:
-        return transport_for(Path(jupyter_runtime_dir()))
+        return transport_for(Path(self.connection_file).parent)
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         """The kernel's command line; one more option where the kernel is IPython's."""
@@ -46,7 +50,19 @@ class QuietKernelManager(ServerKernelManager):  # type: ignore[misc]  # its type
         return command
 
 
-def transport_for(runtime: Path) -> str:
+def keep_together(server: ServerApp) -> None:
+    """Have a server's kernels keep their sockets and keys in one private folder.
+
+    It goes with the server; and if the server is killed, with the next pass of a reaper.
+    """
+    kind = import_item(server.kernel_manager.kernel_manager_class)
+    if issubclass(kind, QuietKernelManager):
+        folder = socket_folder()
+        server.kernel_manager.connection_dir = str(folder)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def transport_for(folder: Path) -> str:
     """``ipc`` where the system has Unix sockets and their paths fit; else ``tcp``."""
-    fits = len(str(runtime).encode()) + _SOCKET_NAME <= _LONGEST_SOCKET
+    fits = len(str(folder).encode()) + _SOCKET_NAME <= _LONGEST_SOCKET
     return "ipc" if sys.platform != "win32" and fits else "tcp"
