@@ -73,8 +73,12 @@ def running_lab(
     person: str = "",
     environment: Mapping[str, str] | None = None,
     extra: Sequence[str] = (),
+    is_workspace_gone: bool = False,
 ) -> Iterator[Lab]:
-    """JupyterLab as ``imt lab`` starts it, with the labextension of this checkout."""
+    """JupyterLab as ``imt lab`` starts it, with the labextension of this checkout.
+
+    ``is_workspace_gone``: the folder is no workspace any more when the server starts.
+    """
     # Short, because the kernels' sockets lie in it and their paths have a limit.
     home = Path(mkdtemp(prefix="imt-lab-"))
     extensions = home / "share" / "labextensions"
@@ -92,6 +96,8 @@ def running_lab(
             *extra,
         ),
     )
+    if is_workspace_gone:
+        (workspace / "imt.toml").unlink()
     own = {
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / ".config"),

@@ -206,10 +206,7 @@ def test_the_login_says_who_acts(tmp_path: Path) -> None:
 
 def test_without_a_workspace_every_answer_says_so(tmp_path: Path) -> None:
     """A server outside any workspace answers 409 with the command that makes one."""
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    named = {"IMT_WORKSPACE": str(elsewhere)}
-    with running_lab(a_workspace(tmp_path), person="Ada Lovelace", environment=named) as lab:
+    with running_lab(a_workspace(tmp_path), is_workspace_gone=True) as lab:
         answer = lab.get("incidents")
     assert answer.status_code == 409
     assert "imt init" in answer.json()["hint"]
