@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import click
 
     from imtkit.cli.face import Face
-    from imtkit.runs import grammar
+    from imtkit.runs import later
 
-    grammar.put_off()
+    later.put_off_grammar()
     atexit.unregister(gc.freeze)  # when it is over, nobody looks through all that was imported
     atexit.register(gc.freeze)
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -73,6 +73,23 @@ def test_no_command_waits_for_a_grammar_that_it_does_not_use() -> None:
     subprocess.run([sys.executable, "-I", "-c", CHECKS_AN_IRI], capture_output=True, check=True)
 
 
+USES_REQUESTS = """
+import sys
+from imtkit.runs.later import put_off_requests
+put_off_requests()
+import papermill
+assert "urllib3" not in sys.modules
+import requests
+from requests.adapters import HTTPAdapter
+assert isinstance(requests.Session().adapters["https://"], HTTPAdapter)
+"""
+
+
+def test_a_run_does_not_wait_for_what_fetches_notebooks_from_the_web() -> None:
+    """Papermill comes without requests, which is whole as soon as somebody uses it."""
+    subprocess.run([sys.executable, "-I", "-c", USES_REQUESTS], capture_output=True, check=True)
+
+
 @pytest.mark.parametrize(
     "module", ["imtkit.runs.execute", "imtkit.runs.execution", "imtkit.runs.marks", "papermill"]
 )
