@@ -1,4 +1,4 @@
-"""A run as it goes: a bar a step on a terminal, a line a step elsewhere. All of it is talk."""
+"""A run as it goes: a live display on a terminal, a line a step elsewhere. All of it is talk."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from imtkit.model.words import one_line, span_text
+from imtkit.model.words import one_line, time_with_usual, usual_text
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from datetime import datetime
 
     from imtkit.cli.face import Face
     from imtkit.runs.conditions import StepEvent
@@ -29,28 +29,27 @@ def watched(face: Face, runbook: Runbook) -> Iterator[OnStep]:
 
 
 @contextmanager
-def shown_steps(face: Face, name: str, count: int) -> Iterator[OnStep]:
-    """Shows the steps of one run of this many, as it is told of them."""
+def shown_steps(
+    face: Face, name: str, count: int, since: datetime | None = None
+) -> Iterator[OnStep]:
+    """Shows the steps of one run of this many, as it is told of them.
+
+    ``since`` is when the run began, where somebody looks at it only now.
+    """
     console = face.console(is_talk=True)
     if not console.is_terminal:
         yield _Lines(face, name, count)
         return
-    with _progress(face) as progress:
-        bars = _Bars(progress, progress.add_task(f"{name}: starting", total=count, said=""))
-        yield bars
-        bars.finish(name)
+    from rich.live import Live
 
+    from imtkit.cli.run_screen import RunScreen
 
-def _progress(face: Face) -> Progress:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[said]}", markup=False),
-        TimeElapsedColumn(),
-        console=face.console(is_talk=True),
-    )
+    screen = RunScreen(console, name, count, since)
+    with Live(screen, console=console, refresh_per_second=4):
+        try:
+            yield screen
+        finally:
+            screen.finish()
 
 
 class _Lines:
@@ -66,38 +65,16 @@ class _Lines:
     def __call__(self, event: StepEvent) -> None:
         if not self._is_begun:
             self._is_begun = True
-            self._face.say(f"Running {self._name}: {self._count} steps.")
+            usual = event.expected_run_seconds
+            words = f", usually {usual_text(usual)}" if usual is not None else ""
+            self._face.say(f"Running {self._name}: {self._count} steps{words}.")
         if event.finished_at is None:
             return
         self._ended += 1
         self._count = max(self._count, self._ended)  # the way for a denial was not counted
-        took = span_text(event.finished_at - event.started_at)
+        took = time_with_usual(event.finished_at - event.started_at, event.expected_seconds)
         line = f"  [{self._ended}/{self._count}] {one_line(event.title, most=70)}: {event.status}"
         self._face.say(f"{line}, {took}{_why(event)}")
-
-
-class _Bars:
-    """One bar for the run, and one for each step that has begun."""
-
-    def __init__(self, progress: Progress, whole: TaskID) -> None:
-        self._progress = progress
-        self._whole = whole
-        self._bars: dict[str, TaskID] = {}
-
-    def __call__(self, event: StepEvent) -> None:
-        title = one_line(event.title, most=60)
-        if event.id not in self._bars:
-            self._progress.update(self._whole, description="The run", said="")
-            self._bars[event.id] = self._progress.add_task(f"  {title}", total=None, said="")
-        if event.finished_at is not None:
-            bar = self._bars[event.id]
-            self._progress.update(bar, total=1, completed=1, said=f"{event.status}{_why(event)}")
-            self._progress.advance(self._whole)
-
-    def finish(self, name: str) -> None:
-        """Leave no bar moving."""
-        self._progress.update(self._whole, description=name)
-        self._progress.stop_task(self._whole)
 
 
 def _why(event: StepEvent) -> str:

@@ -13,7 +13,6 @@ import click
 from imtkit.cli import remote
 from imtkit.cli.arguments import INCIDENT, PAIR, table_from_pairs
 from imtkit.cli.face import Face, Verb, pass_face, writes
-from imtkit.kit.documents import run_document
 from imtkit.lab import reach
 from imtkit.model.lifecycle import MODES
 
@@ -104,22 +103,22 @@ def _server(settings: Settings, runbook: Runbook, given: Mapping[str, str]) -> S
 def _run_here(face: Face, found: Runbook, order: Mapping[str, Any]) -> None:
     """Run it in this process, on a kernel of its own."""
     from imtkit.kit.ahead import kernel_ahead
+    from imtkit.runs.later import put_off_requests
     from imtkit.runs.stop import Stop
 
+    put_off_requests()
     stop = Stop()
     with ended_by_signal(stop), kernel_ahead(face.settings(), found) as kernel:
         # While the kernel comes up, the rest is loaded.
         from imtkit.cli.progress import watched
-        from imtkit.kit import running, runs
+        from imtkit.kit import expectation, running, runs
 
         where = {name: order[name] for name in ("incident_id", "mode", "parameters")}
         control = runs.Control(order["timeout"], order["deadline"], stop, kernel)
         with face.desk() as desk, watched(face, found) as on_step:
             running.reap(desk)
             done = runs.start(desk, str(found.path), on_step=on_step, control=control, **where)
-    output = desk.settings.root / done.output_path
-    face.give(
-        run_document(done, desk.settings.root),
-        f"{done.incident}: {done.runbook} {done.status}. The notebook: {output}",
-    )
+        [document] = expectation.documents(desk, [done])
+    words = f"{done.incident}: {done.runbook} {done.status}."
+    face.give(document, f"{words} The notebook: {document['output_path']}")
     runs.require_completed(done)

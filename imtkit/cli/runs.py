@@ -46,7 +46,7 @@ def runs() -> None:
 @pass_face
 def list_(face: Face, incident_id: str, limit: int, is_followed: bool) -> None:
     """List runs, newest first, with the step that each is at."""
-    from imtkit.kit import running
+    from imtkit.kit import expectation, running
 
     with face.desk() as desk:
         running.reap(desk, is_thorough=True)
@@ -61,7 +61,7 @@ def list_(face: Face, incident_id: str, limit: int, is_followed: bool) -> None:
         elif not face.is_json and found:
             face.draw(_table(found))
         if face.is_json:
-            face.give_json([run_document(run, desk.settings.root) for run in found])
+            face.give_json(expectation.documents(desk, found))
     if not found and not face.is_json:
         face.say("No runs. Begin one with: imt run NAME")
 
@@ -73,15 +73,15 @@ def list_(face: Face, incident_id: str, limit: int, is_followed: bool) -> None:
 @pass_face
 def show(face: Face, run: str, is_followed: bool) -> None:
     """Show a run: its state, each step, and where its notebook is."""
-    from imtkit.kit import resume, running
+    from imtkit.kit import expectation, resume, running
 
     with face.desk() as desk:
         running.reap(desk, is_thorough=True)
         found = resume.find(desk, run)
         if is_followed:
             found = _follow(face, desk, found)
-        root = desk.settings.root
-    face.give(run_document(found, root), lambda: _page(found, str(root / found.output_path)))
+        [document] = expectation.documents(desk, [found])
+    face.give(document, lambda: _page(found, document["output_path"]))
 
 
 @runs.command(examples=("imt runs cancel 20261121T201600Z-1a2b3c",))
@@ -148,8 +148,8 @@ def _go_on(face: Face, run: str, parameters: Mapping[str, str]) -> None:
 def _go_on_here(face: Face, run: str, parameters: Mapping[str, str]) -> None:
     from imtkit.cli.progress import shown_steps
     from imtkit.cli.run import ended_by_signal
+    from imtkit.kit import expectation, running
     from imtkit.kit import resume as again
-    from imtkit.kit import running
     from imtkit.kit.runs import Control, require_completed
 
     control = Control()
@@ -160,7 +160,7 @@ def _go_on_here(face: Face, run: str, parameters: Mapping[str, str]) -> None:
             done = again.resume(
                 desk, found.id, parameters=parameters, on_step=on_step, control=control
             )
-        document = run_document(done, desk.settings.root)
+        [document] = expectation.documents(desk, [done])
     face.give(document, f"{done.incident}: {done.runbook} {done.status}.")
     require_completed(done)
 
@@ -212,13 +212,14 @@ def _any_runs(found: list[Run]) -> bool:
 def _follow(face: Face, desk: Desk, run: Run) -> Run:
     """Show a run's steps as they go, as ``imt run`` does, until it runs no more."""
     from imtkit.cli.progress import shown_steps
-    from imtkit.kit import resume, running
+    from imtkit.kit import expectation, resume, running
 
     told: dict[str, str] = {}
-    with shown_steps(face, run.runbook, len(run.steps)) as on_step:
+    usual = expectation.expected(desk, run.runbook, but=run.id)
+    with shown_steps(face, run.runbook, len(run.steps), run.started_at) as on_step:
         while True:
             for event in _news(run, told):
-                on_step(event)
+                on_step(expectation.with_expected(event, usual))
             if run.status != "running":
                 return run
             time.sleep(_LOOK_SECONDS)

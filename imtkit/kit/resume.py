@@ -91,7 +91,9 @@ def resume(
         kept = cells_that_stand(executed, completed, are_values_new=bool(corrections))
         values = again.parameters if corrections else {}
     agree(output, _by_hand(again))
-    attempt = Attempt(run.id, run.incident, runbook, values, output, again.attempt, kept)
+    attempt = Attempt(
+        run.id, run.incident, runbook, values, output, again.attempt, kept, run.runbook
+    )
     return carry_out(desk, attempt, on_step, control)
 
 

@@ -20,7 +20,9 @@ from imtkit.errors import (
 )
 from imtkit.kit import incidents, runbooks
 from imtkit.kit.desk import Desk
+from imtkit.kit.expectation import expected, with_expected
 from imtkit.model.entries import Draft, utc_text
+from imtkit.model.expected import Expected
 from imtkit.model.incident import Incident, Run
 from imtkit.model.opening import Opening
 from imtkit.runs import lease as leases
@@ -42,7 +44,8 @@ class Attempt:
     """One going at a run. ``runbook`` is the notebook to run: on resuming, the run's own output.
 
     ``kept`` are the cells, by id, that completed before and are not run again. ``values`` are
-    empty where the kernel that goes on has them already.
+    empty where the kernel that goes on has them already. ``name`` is what the runbook is called
+    in the log, if not as its notebook.
     """
 
     run_id: str
@@ -52,6 +55,7 @@ class Attempt:
     output: Path
     number: int = 1
     kept: frozenset[str] = frozenset()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,9 @@ def carry_out(
     ended: list[StepEvent] = []
     control = control or Control()
     lease = _keep_lease(desk, attempt)
+    usual = Expected()
+    if on_step is not None:
+        usual = expected(desk, attempt.name or attempt.runbook.name, but=attempt.run_id)
 
     def journal(*events: StepEvent) -> None:
         drafts = [step_draft(desk, attempt.run_id, event) for event in events]
@@ -161,7 +168,7 @@ def carry_out(
             if event.finished_at is not None:
                 ended.append(event)
             if on_step is not None:
-                on_step(event)
+                on_step(with_expected(event, usual))
 
     conditions = Conditions(
         output=attempt.output,

@@ -12,8 +12,8 @@ from typing import Any
 
 from imtkit.config import Settings
 from imtkit.errors import ImtkitError, NotFoundError
-from imtkit.kit import Desk, handover, incidents, resume, running
-from imtkit.kit.documents import plain, run_document
+from imtkit.kit import Desk, expectation, handover, incidents, resume, running
+from imtkit.kit.documents import plain
 from imtkit.kit.runs import Control, OnStep, lease_folder, require_completed
 from imtkit.lab.held import HeldKernels, ServerKernel
 from imtkit.lab.office import Office
@@ -118,7 +118,7 @@ class ServerRuns:
         try:
             run = task(desk, on_step, control)
             self._keep_lease(desk, run)
-            told: dict[str, Any] = {"run": run_document(run, desk.settings.root)}
+            told: dict[str, Any] = {"run": expectation.documents(desk, [run])[0]}
             try:
                 require_completed(run)
             except ImtkitError as problem:

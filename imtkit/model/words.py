@@ -60,6 +60,24 @@ def span_text(span: timedelta | None) -> str:
     return f"{whole // 60} min {whole % 60} s"
 
 
+def time_with_usual(took: timedelta, usual_seconds: float | None, *, is_over: bool = True) -> str:
+    """How long something took, or takes so far, and how long it usually took where that is known.
+
+    '12 s (usually 30 s)'. What still goes on is told in whole seconds.
+    """
+    text = span_text(took) if is_over else _whole_seconds(max(took, timedelta()).total_seconds())
+    return text if usual_seconds is None else f"{text} (usually {usual_text(usual_seconds)})"
+
+
+def usual_text(seconds: float) -> str:
+    """About how long something usually takes: '350 ms', '2.4 s', '45 s', '4 min 12 s'."""
+    return span_text(timedelta(seconds=seconds)) if seconds < 10 else _whole_seconds(seconds)
+
+
+def _whole_seconds(seconds: float) -> str:
+    return f"{int(seconds)} s" if seconds < 60 else span_text(timedelta(seconds=seconds))
+
+
 def size_text(size: int) -> str:
     """A number of bytes in the unit that reads best: '512 B', '3.4 KiB'."""
     amount = float(size)

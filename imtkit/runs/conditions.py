@@ -18,7 +18,8 @@ class StepEvent:
     """A step that begins (``status`` 'running') or has ended.
 
     ``whole_output`` says where the whole of an output is that was too big for the notebook:
-    file (beside the notebook), sha256, size and dropped (bytes).
+    file (beside the notebook), sha256, size and dropped (bytes). Whoever watches is also told
+    how long the step, and the whole run, may be expected to take: as long as they took before.
     """
 
     id: str
@@ -29,6 +30,8 @@ class StepEvent:
     finished_at: datetime | None = None
     error: str = ""
     whole_output: Mapping[str, Any] = field(default_factory=dict)
+    expected_seconds: float | None = None
+    expected_run_seconds: float | None = None
 
 
 class Journal(Protocol):
