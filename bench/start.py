@@ -258,9 +258,10 @@ def _worker(folder: Path) -> Iterator[psutil.Process | None]:
     if known.returncode:
         yield None
         return
+    as_root = [] if os.geteuid() else ["--jupyter=--allow-root"]
     with (folder / "worker.log").open("wb") as log:
         child = subprocess.Popen(
-            [*IMT, "worker"],
+            [*IMT, "worker", *as_root],
             cwd=folder,
             env={**os.environ, **WHO},
             stdin=subprocess.DEVNULL,
