@@ -52,7 +52,7 @@ class Waiting:
     """A gate that waits, and the incident it is on; or what somebody should look at all the same.
 
     ``run_status`` is set where the run that asked broke off: nobody waits for an answer before
-    it is resumed. ``is_unsettled``: a change was begun, and nobody knows how it ended.
+    it is resumed. ``is_unsettled``: a change was begun, and the log does not tell its end.
     """
 
     incident: str
