@@ -87,7 +87,12 @@ class ForkServer:
     @property
     def is_alive(self) -> bool:
         """Whether it can still fork."""
-        return self._is_open and self._process.poll() is None
+        return self._is_open and not self.has_ended
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process is gone, and waited for."""
+        return self._process.poll() is not None
 
     def load(self, modules: Sequence[str], seconds: float) -> Loaded:
         """Import modules, each within so many seconds, and say what came of it.

@@ -153,14 +153,15 @@ class _ForkServer:
         os.environ.setdefault("MPLBACKEND", BACKEND)  # as ipykernel does before the first cell
         seen: set[str] = set()
         for name in _with_companions(names):
-            self._tell(loading=name)
+            module = name.partition(":")[0]
+            self._tell(loading=module)
             why = _import(name)
             if threading.active_count() > 1:
                 # A thread does not live on in a fork, and what it held stays locked.
-                self._tell(left_out=name, why="it starts a thread", for_good=True)
+                self._tell(left_out=module, why="it starts a thread", for_good=True)
                 os._exit(1)
             if why:
-                self._tell(left_out=name, why=why)
+                self._tell(left_out=module, why=why)
             fresh = sys.modules.keys() - seen
             seen |= fresh
             self._tell(files=_stamps(fresh))
@@ -229,7 +230,8 @@ def _import(name: str) -> str:
     try:
         found = importlib.import_module(module)
         if part and part != "*" and not hasattr(found, part):
-            importlib.import_module(f"{module}.{part}")
+            with suppress(ModuleNotFoundError):  # c may be no module, and come into being later
+                importlib.import_module(f"{module}.{part}")
     except BaseException as error:  # noqa: BLE001 # somebody else's module may raise anything
         return f"{type(error).__name__}: {error}"[:300]
     return ""

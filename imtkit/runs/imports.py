@@ -69,11 +69,12 @@ def imports_of(path: Path) -> frozenset[str]:
     """
     try:
         _, document = read_notebook(path)
-    except InputError:
+        texts = [source(cell) for cell in code_cells(document)]
+    except (InputError, TypeError):  # TypeError: lines of a cell that are no text
         return frozenset()
     if _language(document) not in ("", "python"):
         return frozenset()
-    return frozenset(name for cell in code_cells(document) for name in _imports(source(cell)))
+    return frozenset(name for text in texts for name in _imports(text))
 
 
 def interpreter_files() -> tuple[str, ...]:

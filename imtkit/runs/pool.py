@@ -21,8 +21,8 @@ from imtkit.runs.forkserver import IMTKIT_MODULES, KERNEL_MODULES
 from imtkit.runs.imports import Loaded, RunbookImports
 from imtkit.runs.leftovers import lease_pool, socket_folder
 
-_GUESSED_MB = 15.0
-"""What a kernel that is ready holds of its own, before one was measured."""
+_GUESSED_MB = 20.0
+"""What a ready kernel adds, before one was measured."""
 
 _LONGEST_BACKOFF = 60.0
 _WHEN_TOO_BIG = 600.0
@@ -195,7 +195,12 @@ class Pool:
 
     def ask(self, fork: Fork, kind: str, content: Mapping[str, Any]) -> Question:
         """Put a question to a ready or claimed kernel, on its shell channel."""
-        return Question(self._context, fork.connection, kind, content)
+        import zmq
+
+        try:
+            return Question(self._context, fork.connection, kind, content)
+        except zmq.ZMQError as error:  # no more open files, or the pool was closed
+            raise KernelError(f"no socket could be had: {error}", retryable=True) from error
 
     def report(self) -> PoolReport:
         """How the pool stands now."""
@@ -218,8 +223,13 @@ class Pool:
         )
 
     def _rest(self) -> None:
-        """Leave the processors to the run that has just begun, for a while."""
-        self._not_before = max(self._not_before, time.monotonic() + self._patience.rest)
+        """Leave the processors to the run that has just begun, for a while.
+
+        Whoever comes meanwhile does not make it longer, or many would keep the pool empty.
+        """
+        now = time.monotonic()
+        if self._not_before < now:
+            self._not_before = now + self._patience.rest
         self._wake.set()
 
     def _fresh(self) -> _Generation | None:
@@ -262,7 +272,7 @@ class Pool:
 
     def _bury(self) -> None:
         """Forget what has ended."""
-        self._retired = [server for server in self._retired if server.is_alive]
+        self._retired = [server for server in self._retired if not server.has_ended]
         self._claimed = [one for one in self._claimed if one.is_alive or one.is_in_use]
         generation = self._generation
         if generation is None:
@@ -310,8 +320,8 @@ class Pool:
         with self._lock:
             self._beginning = server
         try:
-            fresh = [name for name in dict.fromkeys(modules) if name not in self._doomed]
-            loaded = server.load(fresh, self._patience.module)
+            sound = [n for n in dict.fromkeys(modules) if n.partition(":")[0] not in self._doomed]
+            loaded = server.load(sound, self._patience.module)
         except KernelError:
             server.end()
             raise
@@ -335,11 +345,10 @@ class Pool:
             if generation is None or len(generation.ready) >= self._kernels.warm:
                 return self._patience.look
             pids = [fork.process.pid for fork in generation.ready]
-        alone = held_mb([generation.server.pid])
-        held = held_mb(pids)
-        another = held / len(pids) if pids else _GUESSED_MB
-        if alone + held + another > self._kernels.memory_mb:
-            self._why = f"{alone + held + another:.0f} MiB would be more than [kernels] memory_mb"
+        needed = held_mb([generation.server.pid, *pids])
+        needed += held_mb(pids[:1], "Private_Dirty:") or _GUESSED_MB  # what another would add
+        if needed > self._kernels.memory_mb:
+            self._why = f"{needed:.0f} MiB would be more than [kernels] memory_mb"
             return self._patience.look
         self._is_starting = True
         try:
@@ -370,13 +379,14 @@ class Pool:
         raise KernelError("a forked kernel did not answer")
 
 
-def held_mb(pids: Iterable[int]) -> float:
+def held_mb(pids: Iterable[int], kind: str = "Pss:") -> float:
     """The memory of processes in MiB; what several share is counted by their share."""
     total = 0
     for pid in pids:
         with suppress(OSError):  # it has ended
             told = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-            total += next(int(line.split()[1]) for line in told.splitlines() if "Pss:" in line)
+            lines = (line.split() for line in told.splitlines())
+            total += next((int(line[1]) for line in lines if line[0] == kind), 0)
     return total / 1024
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
+from imtkit.errors import KernelError
 from imtkit.runs.forkserver import NO_HISTORY
 
 if TYPE_CHECKING:
@@ -202,7 +203,10 @@ def _has_taken_over(pool: Pool, fork: Fork, wish: _Wish) -> bool:
         "allow_stdin": False,
         "stop_on_error": True,
     }
-    question = pool.ask(fork, "execute_request", request)
+    try:
+        question = pool.ask(fork, "execute_request", request)
+    except KernelError:
+        return False
     try:
         answer = question.answer(_CLAIM_SECONDS)
     finally:
