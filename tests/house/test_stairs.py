@@ -97,3 +97,22 @@ def test_notebooks_may_be_mended_before_papermill_is_there(module: str) -> None:
     """Papermill imports our engine with itself: whatever comes first, that goes in no circle."""
     names = f"{module}, imtkit.runs.marks, imtkit.runs.execution, papermill"
     subprocess.run([sys.executable, "-I", "-c", f"import {names}"], capture_output=True, check=True)
+
+
+OPENS_A_LOG = """
+import sys
+from imtkit.store import open_store
+open_store(sys.argv[1]).close()
+open_store(sys.argv[1]).close()
+print(*sys.modules)
+"""
+
+
+def test_a_log_in_a_file_loads_no_other_database(tmp_path: Path) -> None:
+    """Nor does opening a log that is of this version load what migrates older ones."""
+    url = f"sqlite:///{tmp_path}/imt.db"
+    command = [sys.executable, "-I", "-c", OPENS_A_LOG, url]
+    subprocess.run(command, capture_output=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not {"alembic", "psycopg", "sqlalchemy.dialects.postgresql"} & loaded
