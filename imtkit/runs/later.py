@@ -9,10 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import cache
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import LazyLoader, find_spec, spec_from_loader
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 _GRAMMAR = "rfc3987_syntax"
 
@@ -41,8 +44,11 @@ def _put_off(name: str) -> None:
         sys.meta_path.insert(0, _Finder(name))
 
 
-class _Finder(MetaPathFinder):
-    """Finds one module, once."""
+class _Finder:
+    """Finds one module, once.
+
+    Python's abstract classes for this would load more than they say.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -59,13 +65,14 @@ class _Finder(MetaPathFinder):
         if name != _GRAMMAR:
             real.loader = LazyLoader(real.loader)
             return real
-        spec = spec_from_loader(name, _Later(real.loader), origin=real.origin, is_package=True)
+        later: Any = _Later(real.loader)
+        spec = spec_from_loader(name, later, origin=real.origin, is_package=True)
         if spec is not None:
             spec.submodule_search_locations = real.submodule_search_locations
         return spec
 
 
-class _Later(Loader):
+class _Later:
     """Gives the grammar's module only the function that is taken from it, until that is called.
 
     The standard library's lazy loader would load it as soon as the function is taken.
@@ -73,6 +80,9 @@ class _Later(Loader):
 
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave it to Python."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Put the function in place that loads the rest."""
