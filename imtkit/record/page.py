@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imtkit.config import shipped
+from imtkit.model.entries import Entry
 from imtkit.model.incident import Incident, Run, Step
 from imtkit.model.lifecycle import STEP_STATUSES
 from imtkit.model.words import run_name, span_text, visible
@@ -62,7 +63,7 @@ class Pages:
             "title": page_title(incident, title),
             "head": self._head(incident, runs, title, stale=stale_text(tables["cells"], runs)),
             "foot": self._jinja.get_template("foot.html.j2").render(incident=incident),
-            "steps": cell_steps(tables["cells"], runs),
+            "steps": cell_steps(tables["cells"], runs, by_hand(incident, runs)),
         }
         return self._started().draw(tables, about)
 
@@ -84,6 +85,7 @@ class Pages:
         return self._jinja.get_template("head.html.j2").render(
             incident=incident,
             runs=runs,
+            hands=hands(incident, runs),
             title=title,
             alarms=alarms,
             mode_words=MODE_WORDS.get(incident.mode, "not a live incident."),
@@ -116,9 +118,40 @@ def _holds_a_result(cell: Mapping[str, Any]) -> bool:
     return cell.get("execution_count") is not None or bool(cell.get("outputs"))
 
 
-def cell_steps(cells: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> dict[str, _CellStep]:
-    """What to say beside each code cell, by cell id: from the log, else from the cell."""
-    logged = {step.id: (step, run) for run in runs for step in run.steps}
+def hands(incident: Incident, runs: Sequence[Run]) -> dict[str, list[tuple[str, Entry]]]:
+    """By run, its ways between the machine and people, in words, each with its entry."""
+    words = {"run.taken": "taken over", "run.given": "given back to the machine"}
+    found: dict[str, list[tuple[str, Entry]]] = {run.id: [] for run in runs}
+    for entry in incident.entries:
+        run = str(entry.data.get("run", ""))
+        if entry.type in words and run in found:
+            found[run].append((words[entry.type], entry))
+    return found
+
+
+def by_hand(incident: Incident, runs: Sequence[Run]) -> frozenset[str]:
+    """The steps, by id, of machines' runs that a person ran last, in a notebook."""
+    last = {
+        str(entry.data.get("step", "")): entry.source
+        for entry in incident.entries
+        if entry.type == "step.finished"
+        and any(run.has_runner and run.id == entry.data.get("run") for run in runs)
+    }
+    return frozenset(step for step, source in last.items() if source == "notebook")
+
+
+def cell_steps(
+    cells: Sequence[Mapping[str, Any]], runs: Sequence[Run], by_hand: Collection[str] = ()
+) -> dict[str, _CellStep]:
+    """What to say beside each code cell, by cell id: from the log, else from the cell.
+
+    Who ran it is said where that is not the one who began the run, or where several did.
+    """
+    logged = {
+        step.id: (step, _who(step, run, by_hand=step.id in by_hand))
+        for run in runs
+        for step in run.steps
+    }
     # Whoever works by hand may run a cell that is never logged: before joining, or elsewhere.
     untold = "not recorded" if any(run.by_hand for run in runs) else "not run"
     return {
@@ -130,7 +163,13 @@ def cell_steps(cells: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> dict[
     }
 
 
-def _from_log(number: int, step: Step, run: Run) -> _CellStep:
+def _who(step: Step, run: Run, *, by_hand: bool) -> str:
+    actors = {one.actor for one in run.steps if one.actor}
+    who = step.actor if step.actor != run.actor or len(actors) > 1 else ""
+    return f"{who or step.actor}, by hand" if by_hand else who
+
+
+def _from_log(number: int, step: Step, who: str) -> _CellStep:
     began, ended = step.started_at, step.finished_at
     return _CellStep(
         number,
@@ -138,7 +177,7 @@ def _from_log(number: int, step: Step, run: Run) -> _CellStep:
         visible(step.status.replace("-", " ")),
         span_text(ended - began) if began and ended else "",
         began.strftime("%H:%M:%S UTC") if began else "",
-        visible(step.actor) if step.actor != run.actor else "",
+        visible(who),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from record_examples import ID, MIME_TYPE, Log, code, markdown, notebook, printed, shown
 
 from imtkit.record.notebook import mended
-from imtkit.record.page import cell_steps, stale_text
+from imtkit.record.page import Pages, by_hand, cell_steps, hands, stale_text
 from imtkit.record.seal import seal
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -171,3 +171,26 @@ def test_a_notebook_that_was_not_saved_since_its_cells_ran_is_told_by_the_log():
         "The saved notebook is older than the log: 1 cell ran whose results it does not hold. "
         "Save it and build the record again."
     )
+
+
+def test_who_ran_each_cell_is_said_where_several_did():
+    """The machine's steps, a person's cells, and the run's ways between them, with their times."""
+    log = Log()
+    log.add("run.started", {"run": "r", "runbook": "b"}, actor="Ann", source="cli")
+    done = {"run": "r", "status": "completed"}
+    log.add("step.finished", {**done, "step": "a"}, actor="Ann", source="cli")
+    cells = mended(notebook(code("a", "1"), code("b", "2"), code("c", "3")))["cells"]
+    alone = log.incident
+    assert cell_steps(cells, alone.runs, by_hand(alone, alone.runs))["a"].who == ""
+    log.add("run.taken", {"run": "r"}, actor="Bo")
+    log.add("step.finished", {**done, "step": "b"}, actor="Bo", source="notebook")
+    log.add("run.given", {"run": "r"}, actor="Bo")
+    log.add("run.given", {"run": "other"}, actor="Bo")
+    log.add("step.finished", {**done, "step": "c"}, actor="Bo", source="lab")
+    shared = log.incident
+    steps = cell_steps(cells, shared.runs, by_hand(shared, shared.runs))
+    assert [one.who for one in steps.values()] == ["Ann", "Bo, by hand", "Bo"]
+    told = [(words, entry.actor) for words, entry in hands(shared, shared.runs)["r"]]
+    assert told == [("taken over", "Bo"), ("given back to the machine", "Bo")]
+    page = Pages().page(notebook(code("a", "1")), shared, shared.runs)
+    assert "taken over by Bo, 2026-11-21 20:18:06 UTC" in page
