@@ -11,7 +11,7 @@ from imtkit.errors import KernelError, RunError
 from imtkit.errors import suggestion as near
 from imtkit.runs.conditions import Conditions
 from imtkit.runs.denial import TAG
-from imtkit.runs.runbook import Runbook, read_notebook, source, step_titles, tags
+from imtkit.runs.runbook import SKIPPED, Runbook, read_notebook, source, step_titles, tags
 
 
 def check_kernel(runbook: Runbook) -> None:
@@ -46,7 +46,7 @@ def planned_steps(runbook: Runbook, *, is_denied: bool = True) -> dict[str, str]
         str(cells[index]["id"]): title
         for index, title in step_titles(document).items()
         if cells[index].get("id") and source(cells[index]).strip()
-        if is_denied or TAG not in tags(cells[index])
+        if SKIPPED not in tags(cells[index]) and (is_denied or TAG not in tags(cells[index]))
     }
 
 

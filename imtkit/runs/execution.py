@@ -17,6 +17,7 @@ from imtkit.runs.conditions import Conditions, StepEvent, limit_from
 from imtkit.runs.denial import TAG, is_denial
 from imtkit.runs.kernels import Kernel, OwnKernel, Wanted, ready
 from imtkit.runs.marks import seconds_allowed
+from imtkit.runs.runbook import SKIPPED
 from imtkit.runs.secrets import request, scrubber_for
 from imtkit.runs.stop import Stop, down_the_ladder
 
@@ -225,8 +226,10 @@ class Execution:
         """Whether a cell is to be run; after a denial these are the cells kept for one, alone."""
         if cell.cell_type != "code" or not cell.source.strip():
             return False
-        is_for_denial = TAG in cell.metadata.get("tags", [])
-        return is_for_denial is is_denied and cell.get("id") not in self._conditions.kept
+        tags = cell.metadata.get("tags", [])
+        if SKIPPED in tags:
+            return False
+        return (TAG in tags) is is_denied and cell.get("id") not in self._conditions.kept
 
     async def _step(
         self, client: Client, kernel: Kernel, cell: NotebookNode, index: int

@@ -97,7 +97,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
         about["duration"] = (self.end_time - self.start_time).total_seconds()
         for cell in self.nb.cells:
             if marks.is_step(cell):
-                if cell.metadata.papermill["status"] != self.COMPLETED:
+                if not marks.was_passed(cell):
                     break
             else:
                 cell.metadata.papermill.update(status=self.COMPLETED, exception=False)

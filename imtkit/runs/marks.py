@@ -12,7 +12,9 @@ from uuid import uuid4
 
 from imtkit.model.entries import utc_text
 from imtkit.runs.conditions import StepEvent, limit_from
+from imtkit.runs.denial import TAG
 from imtkit.runs.notebook import source_sha256
+from imtkit.runs.runbook import SKIPPED
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -40,6 +42,13 @@ def settle(nb: NotebookNode, kept: frozenset[str] = frozenset()) -> None:
 def is_step(cell: NotebookNode) -> bool:
     """Whether there is anything to run in a cell."""
     return bool(cell.cell_type == "code" and cell.source.strip())
+
+
+def was_passed(cell: NotebookNode) -> bool:
+    """Whether the run went on after a cell: it completed, or was not meant to run."""
+    status = cell.metadata.papermill["status"]
+    is_aside = bool({TAG, SKIPPED} & set(cell.metadata.get("tags", [])))
+    return status == "completed" or (is_aside and status == "pending")
 
 
 def seconds_allowed(cell: NotebookNode) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imtkit.runs.denial import TAG
-from imtkit.runs.runbook import code_cells, read_notebook, source, tags
+from imtkit.runs.runbook import SKIPPED, code_cells, read_notebook, source, tags
 
 _AGAIN = frozenset({"setup", "parameters", "injected-parameters"})
 
@@ -57,7 +57,8 @@ def kept_cells(notebook: ExecutedNotebook, completed: Collection[str]) -> frozen
     for cell in notebook.cells:
         is_given = "injected-parameters" in cell.tags
         is_for_denial = TAG in cell.tags
-        is_before = is_before and (cell.id in completed or is_given or is_for_denial)
+        is_aside = is_for_denial or SKIPPED in cell.tags
+        is_before = is_before and (cell.id in completed or is_given or is_aside)
         if cell.id not in completed:
             continue
         is_done = (is_before or is_for_denial) and not _AGAIN & set(cell.tags)

@@ -139,6 +139,10 @@ def code_cells(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [c for c in cells if isinstance(c, dict) and c.get("cell_type") == "code"]
 
 
+SKIPPED = "skip-execution"
+"""The tag of cells that never run: nbclient's own word for them."""
+
+
 def tags(cell: Mapping[str, Any]) -> tuple[str, ...]:
     """The tags of a cell."""
     return _texts(_table(cell.get("metadata")).get("tags"))
