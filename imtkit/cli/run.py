@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imtkit.cli import remote
 from imtkit.cli.arguments import INCIDENT, PAIR, table_from_pairs
 from imtkit.cli.face import Face, Verb, pass_face, writes
-from imtkit.lab import reach
 from imtkit.model.lifecycle import MODES
 
 if TYPE_CHECKING:
@@ -84,11 +83,15 @@ def run(
     order |= {"timeout": timeout, "deadline": deadline}
     settings = face.settings()
     found = runbooks.find(settings, runbook)
+    if sys.stderr.isatty():  # whoever waits sees that it begins, before what is heavy is loaded
+        face.say(f"Running {found.name} …")
     server = None if here else _server(settings, found, order["parameters"])
-    if server is not None:
-        remote.run(face, server, found, order)
-    else:
-        _run_here(face, found, order)
+    if server is None:
+        _run_here(face, settings, found, order)
+        return
+    from imtkit.cli import remote
+
+    remote.run(face, server, found, order)
 
 
 def _server(settings: Settings, runbook: Runbook, given: Mapping[str, str]) -> Server | None:
@@ -97,10 +100,12 @@ def _server(settings: Settings, runbook: Runbook, given: Mapping[str, str]) -> S
     texts = [one for one in (*given.values(), *defaults) if isinstance(one, str)]
     if any(text.startswith(_OUR_SECRETS) for text in texts):
         return None
+    from imtkit.lab import reach
+
     return reach.server_of(settings)
 
 
-def _run_here(face: Face, found: Runbook, order: Mapping[str, Any]) -> None:
+def _run_here(face: Face, settings: Settings, found: Runbook, order: Mapping[str, Any]) -> None:
     """Run it in this process, on a kernel of its own."""
     from imtkit.kit.ahead import kernel_ahead
     from imtkit.runs.later import put_off_requests
@@ -108,7 +113,7 @@ def _run_here(face: Face, found: Runbook, order: Mapping[str, Any]) -> None:
 
     put_off_requests()
     stop = Stop()
-    with ended_by_signal(stop), kernel_ahead(face.settings(), found) as kernel:
+    with ended_by_signal(stop), kernel_ahead(settings, found) as kernel:
         # While the kernel comes up, the rest is loaded.
         from imtkit.cli.progress import watched
         from imtkit.kit import expectation, running, runs

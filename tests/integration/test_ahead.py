@@ -11,6 +11,7 @@ import nbformat
 import psutil
 import pytest
 from notebook_files import code, write_notebook
+from terminal import imt_on_terminal
 
 from imtkit.errors import KernelError, ParameterError
 from imtkit.kit import Desk, open_desk, running, runs
@@ -106,3 +107,11 @@ def test_a_kernel_that_is_not_installed_is_named_at_once(desk: Desk, workspace: 
     ):
         raise AssertionError("it must not come so far")
     assert leases(workspace) == []
+
+
+def test_on_a_terminal_a_run_says_at_once_that_it_begins(workspace: Path, book: Path):
+    """What is heavy is loaded after that; the live display follows."""
+    code_, shown = imt_on_terminal(["run", "where", "--here"], cwd=workspace, answers={})
+    assert shown.startswith("Running where …")
+    assert code_ == 0, shown
+    assert "completed" in shown
