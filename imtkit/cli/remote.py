@@ -30,7 +30,7 @@ def run(face: Face, server: Server, runbook: Runbook, order: Mapping[str, Any]) 
     body = {names.get(name, name): value for name, value in order.items()}
     body |= {"runbook": str(runbook.path), "actor": face.person()}
     with watched(face, runbook) as on_step:
-        ended = carried_out(server, "runs", body, on_step)
+        ended = carried_out(face, server, "runs", body, on_step)
     _give(face, ended)
 
 
@@ -40,12 +40,12 @@ def resume(face: Face, server: Server, run: Run, parameters: Mapping[str, str]) 
 
     body = {"parameters": dict(parameters), "actor": face.person()}
     with shown_steps(face, run.runbook, len(run.steps)) as on_step:
-        ended = carried_out(server, f"runs/{run.id}/resume", body, on_step)
+        ended = carried_out(face, server, f"runs/{run.id}/resume", body, on_step)
     _give(face, ended)
 
 
 def carried_out(
-    server: Server, path: str, body: Mapping[str, Any], on_step: OnStep
+    face: Face, server: Server, path: str, body: Mapping[str, Any], on_step: OnStep
 ) -> dict[str, Any]:
     """Have the server carry a run out, showing its steps; the last that it tells: {"run"}.
 
@@ -56,7 +56,9 @@ def carried_out(
     ended: dict[str, Any] = {}
     with wish.heard():
         for line in reach.follow(server, path, body):
-            if "begun" in line:
+            if "waits" in line:
+                face.say(f"{line['waits']} other runs go on or wait; this one waits for its turn.")
+            elif "begun" in line:
                 wish.begun(str(line["begun"]["run"]))
             elif "step" in line:
                 on_step(_event(line["step"]))

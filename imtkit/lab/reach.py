@@ -7,6 +7,7 @@ loads nothing heavy.
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -28,12 +29,16 @@ _API = "imtkit/api/"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A Jupyter Server of this workspace, on this machine. ``python`` is its interpreter."""
+    """A Jupyter Server of this workspace, on this machine.
+
+    ``python`` is its interpreter, ``log`` tells its log from others (a hash of its address).
+    """
 
     url: str
     token: str
     process: Process
     python: str
+    log: str
 
     def page(self, path: str) -> str:
         """The address at which a person opens a notebook of the workspace, with the token."""
@@ -45,7 +50,7 @@ def announce(settings: Settings, url: str, token: str) -> Path:
     """Say that this process serves the workspace; the file that says so."""
     folder = _folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    server = Server(url, token, this_process(), sys.executable)
+    server = Server(url, token, this_process(), sys.executable, _log(settings))
     path = folder / f"server-{os.getpid()}.json"
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)
@@ -61,15 +66,16 @@ def withdraw(record: Path) -> None:
 
 
 def server_of(settings: Settings) -> Server | None:
-    """The newest living server of this workspace that runs this very Python; None without one."""
+    """The newest living server of this workspace, with this very Python and log; else None."""
     found = []
+    here = (sys.executable, _log(settings))
     for path in _folder(settings).glob("server-*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):
             told = json.loads(path.read_text(encoding="utf-8"))
             server = Server(**{**told, "process": Process(**told["process"])})
             if server.process.is_gone:
                 path.unlink(missing_ok=True)
-            elif server.python == sys.executable and server.token:
+            elif (server.python, server.log) == here and server.token:
                 found.append((path.stat().st_mtime_ns, server))
     return max(found, key=lambda one: one[0])[1] if found else None
 
@@ -85,13 +91,25 @@ def ask(
 
 def follow(server: Server, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What the server tells of a run, line by line, until the run ends; errors as in ``ask``."""
+    is_over = False
     with _answer(server, "POST", path, body, seconds=None) as response:
-        while line := response.readline():
-            told = json.loads(line)
+        for told in _lines(response):
             if "error" in told:
                 raise error_of(told["error"])
-            if told:
-                yield told
+            is_over = is_over or "run" in told
+            yield told
+    if not is_over:
+        raise RunError(
+            f"The Jupyter server at {server.url} broke off before the run's end.",
+            hint="How the run stands: imt runs list",
+        )
+
+
+def _lines(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
+    """The lines of an answer, until it ends, or breaks off because the server died."""
+    with suppress(OSError, http.client.HTTPException, ValueError):
+        while line := response.readline():
+            yield json.loads(line)
 
 
 def _answer(
@@ -140,6 +158,10 @@ def error_of(told: Mapping[str, Any]) -> ImtkitError:
     if not (isinstance(kind, type) and issubclass(kind, ImtkitError)):
         kind = RunError
     return kind(str(told.get("message", "")), hint=str(told.get("hint", "")))
+
+
+def _log(settings: Settings) -> str:
+    return hashlib.sha256(settings.store_url.encode()).hexdigest()[:16]
 
 
 def _folder(settings: Settings) -> Path:

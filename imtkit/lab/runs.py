@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imtkit.config import Settings
-from imtkit.errors import ImtkitError, NotFoundError
+from imtkit.errors import ImtkitError, InputError, NotFoundError
 from imtkit.kit import Desk, expectation, handover, incidents, resume, running
 from imtkit.kit.documents import plain
 from imtkit.kit.runs import Control, OnStep, lease_folder, require_completed
@@ -59,6 +59,7 @@ class ServerRuns:
         self._hands: ThreadPoolExecutor | None = None
         self._jobs: set[Job] = set()
         self._going_on: set[str] = set()
+        self._renewed: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self, settings: Settings) -> None:
@@ -85,8 +86,9 @@ class ServerRuns:
     def begin(self, task: Task, *, actor: str, source: str, control: Control, tell: Tell) -> Job:
         """Have a run carried out as soon as there is room.
 
-        ``tell`` hears {"begun"} with the run's id, {"step"} for each step, and at the end {"run"}
-        or {"error"}; then the empty message. InputError when this server has no workspace.
+        ``tell`` hears {"waits"} when there is none yet, {"begun"} with the run's id, {"step"}
+        for each step, at the end {"run"} or {"error"}, and then the empty message. NotFoundError
+        when this server has no workspace.
         """
         if self._hands is None or self._loop is None:
             raise NotFoundError("This Jupyter server has no workspace to run in.")
@@ -98,16 +100,29 @@ class ServerRuns:
 
         told = Control(control.step_seconds, control.run_seconds, control.stop, kernel)
 
-        def work() -> None:
-            self._office.now(
-                lambda desk: self._carry(desk.acting_as(desk.who(), source), task, told, tell),
-                actor=actor,
-            )
+        def carry(desk: Desk) -> None:
+            self._carry(desk.acting_as(desk.who(), source), task, told, tell)
 
+        def work() -> None:
+            try:
+                self._office.now(carry, actor=actor)
+            except ImtkitError as error:
+                tell({"error": error_document(error)})
+            finally:
+                tell({})
+
+        ahead = sum(not job.done.done() for job in self._jobs)
+        if ahead >= self._settings.kernels.runs_at_once:
+            tell({"waits": ahead})
         job = Job(self._hands.submit(work), told)
         self._jobs.add(job)
-        job.done.add_done_callback(lambda _: loop.call_soon_threadsafe(self._jobs.discard, job))
+        job.done.add_done_callback(lambda _: loop.call_soon_threadsafe(self._over, job))
         return job
+
+    def _over(self, job: Job) -> None:
+        self._jobs.discard(job)
+        if not job.done.cancelled():
+            job.done.result()  # a fault of ours goes to the server's log, with its traceback
 
     def _carry(self, desk: Desk, task: Task, control: Control, tell: Tell) -> None:
         """In the run's thread: the whole of it, told from its beginning to its end."""
@@ -115,19 +130,14 @@ class ServerRuns:
         def on_step(event: StepEvent) -> None:
             tell({"step": plain(event)})
 
+        run = task(desk, on_step, control)
+        self._keep_lease(desk, run)
+        told: dict[str, Any] = {"run": expectation.documents(desk, [run])[0]}
         try:
-            run = task(desk, on_step, control)
-            self._keep_lease(desk, run)
-            told: dict[str, Any] = {"run": expectation.documents(desk, [run])[0]}
-            try:
-                require_completed(run)
-            except ImtkitError as problem:
-                told["problem"] = error_document(problem) | self._what_now(run)
-            tell(told)
-        except ImtkitError as error:
-            tell({"error": error_document(error)})
-        finally:
-            tell({})
+            require_completed(run)
+        except ImtkitError as problem:
+            told["problem"] = error_document(problem) | self._what_now(run)
+        tell(told)
 
     def _what_now(self, run: Run) -> dict[str, str]:
         """The hint for a run that did not complete, and whose kernel lives on here."""
@@ -157,10 +167,13 @@ class ServerRuns:
         parameters: Mapping[str, Any] | None = None,
     ) -> Job:
         """Have a run go on: on the kernel that ran its steps, where that lives."""
-        held = self._kernels.of(run_id)
-        is_same = held is not None and self._kernels.is_same(held)
 
         def task(desk: Desk, on_step: OnStep, control: Control) -> Run:
+            # Now, and not when it was asked for: it may have waited long for its turn.
+            held = self._kernels.of(run_id)
+            is_same = held is not None and self._kernels.is_same(held)
+            if not is_same:
+                self._renewed.add(run_id)
             return resume.resume(
                 desk,
                 run_id,
@@ -179,11 +192,15 @@ class ServerRuns:
             leases.drop(self._settings.outputs / ".running", run.id)
 
     def kernel_of(self, run: Run) -> str:
-        """What a run's kernel is: 'same' (it ran the steps), 'new' (restarted since) or 'none'."""
+        """What a run's kernel is: 'same' (it ran the steps), 'renewed' (it ran those since the run
+        was resumed on it, and the setup cells), 'new' (restarted since), or 'none'.
+        """
         held = self._kernels.of(run.id)
         if held is None or not self._kernels.pid(held.kernel):
             return "none"
-        return "same" if self._kernels.is_same(held) else "new"
+        if not self._kernels.is_same(held):
+            return "new"
+        return "renewed" if run.id in self._renewed else "same"
 
     async def _look_after(self) -> None:
         """Once a second: go on with what was answered, end what nobody uses."""
@@ -234,11 +251,13 @@ def _begun(wanted: Wanted) -> dict[str, str]:
 
 def run_of_notebook(desk: Desk, path: Path) -> Run:
     """The run that writes this notebook; NotFoundError when none does."""
-    place = path.resolve().relative_to(desk.settings.root.resolve())
-    folder = path.resolve().relative_to(desk.settings.outputs.resolve())
-    incident = incidents.get(desk, folder.parts[0])
-    found = [run for run in incident.runs if run.output_path == place.as_posix()]
-    found = [run for run in found if run.has_runner]
-    if not found:
-        raise NotFoundError(f"{place} is no run's notebook.")
-    return found[-1]
+    path, root = path.resolve(), desk.settings.root.resolve()
+    outputs = desk.settings.outputs.resolve()
+    folders = path.relative_to(outputs).parts[:-1] if path.is_relative_to(outputs) else ()
+    if folders and path.is_relative_to(root):
+        place = path.relative_to(root).as_posix()
+        with suppress(InputError, NotFoundError):  # a folder that is no incident's
+            for run in reversed(incidents.get(desk, folders[0]).runs):
+                if run.output_path == place and run.has_runner:
+                    return run
+    raise NotFoundError(f"{path.name or path} is no run's notebook.")

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import copy
 
+import psutil
 import pytest
 from labs import ROOT, TOKEN, Lab, running_lab
 from notebook_files import code, write_notebook
@@ -47,7 +49,13 @@ SECRET = [
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A worker of a workspace with four runbooks."""
-    workspace = tmp_path_factory.mktemp("workspace")
+    with a_worker(tmp_path_factory.mktemp("workspace")) as started:
+        yield started
+
+
+@contextmanager
+def a_worker(workspace: Path) -> Iterator[Lab]:
+    """A workspace with four runbooks, and the worker that carries them out once it says so."""
     (workspace / "outputs").mkdir()
     copy(ROOT / "templates" / "imt.toml", workspace)
     books = {"asks": ASKS, "breaks": BREAKS, "sleeps": SLEEPS, "secret": SECRET}
@@ -197,6 +205,51 @@ def test_ctrl_c_at_the_terminal_cancels_the_run_in_the_server(lab: Lab, desk: De
     assert (run.status, run.error) == ("cancelled", "cancelled by Ann Example")
     assert [step.status for step in run.steps] == ["cancelled", "not-run"]
     assert lab.get("me").ok
+
+
+def begun(lab: Lab, count: int) -> list[subprocess.Popen[str]]:
+    """So many terminals with a run that takes long."""
+    return [
+        subprocess.Popen(
+            [*IMT, "run", "sleeps"],
+            cwd=lab.workspace,
+            env={**os.environ, **ANN, "PYTHONUNBUFFERED": "1"},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(count)
+    ]
+
+
+def test_a_server_that_is_killed_leaves_the_truth(tmp_path: Path):
+    """Who has no turn yet is told so; terminals learn that the server broke off; runs are lost."""
+    with a_worker(tmp_path) as lab, open_desk(tmp_path, actor="Bo Berg") as desk:
+        at_once = desk.settings.kernels.runs_at_once
+        processes = begun(lab, at_once)
+        until(lambda: len(_running(desk)) == at_once, 60)
+        (late,) = begun(lab, 1)
+        assert late.stderr is not None
+        assert "waits for its turn" in late.stderr.readline()
+        kernels = lab.process.children(recursive=True)
+        lab.process.kill()
+        lab.process.wait()
+        for process in (*processes, late):
+            _, err = process.communicate(timeout=30)
+            assert process.returncode != 0
+            assert "broke off before the run's end" in err
+            assert "Traceback" not in err
+        listed = imt_process("runs", "list", "--json", cwd=tmp_path).json
+        assert [run["status"] for run in listed] == ["lost"] * at_once
+        psutil.wait_procs(kernels, timeout=20)
+        assert [one for one in kernels if one.is_running()] == []
+    assert not list((tmp_path / "outputs" / ".running").glob("[0-9]*.json"))
+
+
+def _running(desk: Desk) -> list[Run]:
+    rows = desk.store.incidents()
+    found = [run for row in rows for run in incidents.get(desk, row.id).runs]
+    return [run for run in found if any(step.status == "running" for step in run.steps)]
 
 
 def _newest(desk: Desk) -> Run:
