@@ -41,7 +41,8 @@ export class Api {
       );
     }
     const message = answer.message || `The server answered ${response.status}.`;
-    throw new Refused(message, answer.hint || "");
+    const refused = new Refused(message, answer.hint || "");
+    throw Object.assign(refused, { isUnknown: response.status === 404 });
   }
 
   person() {
@@ -74,6 +75,23 @@ export class Api {
 
   copyRunbook(runbook, incident) {
     return this.call("copies", { runbook, incident });
+  }
+
+  /* The run that writes a notebook. */
+  runOf(notebook) {
+    return this.call(`runs?notebook=${encodeURIComponent(notebook)}`);
+  }
+
+  run(id) {
+    return this.call(`runs/${encodeURIComponent(id)}`);
+  }
+
+  takeRun(id) {
+    return this.call(`runs/${encodeURIComponent(id)}/take`, {});
+  }
+
+  giveRun(id) {
+    return this.call(`runs/${encodeURIComponent(id)}/give`, {});
   }
 
   checklist(incident, list) {

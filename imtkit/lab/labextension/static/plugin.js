@@ -1,10 +1,11 @@
-/* The plugin: draws checklists and gates, puts runbooks into the launcher and the palette, and says in
-   the status bar which incident a notebook belongs to. */
+/* The plugin: draws checklists and gates, puts runbooks into the launcher and the palette, says in
+   the status bar which incident a notebook belongs to, and above it how its run stands. */
 
 import { Api, Feed, GateFeed } from "./api.js";
 import { Refused, drawChecklist } from "./checklist.js";
 import { makeDialogs } from "./dialogs.js";
 import { drawGate } from "./gate.js";
+import { addRuns } from "./runs.js";
 
 const MIME_TYPE = "application/vnd.imtkit.checklist+json";
 const GATE_MIME_TYPE = "application/vnd.imtkit.gate+json";
@@ -40,7 +41,8 @@ export async function makePlugin(shared) {
     activate(app, registry, launcher, palette, statusBar, tracker) {
       const api = new Api(lab.services);
       const dialogs = makeDialogs(lab);
-      const feeds = makeFeeds(api, dialogs);
+      const askName = makeAskName(api, dialogs);
+      const feeds = makeFeeds(api, askName);
       addRenderer(lab, registry, {
         mimeType: MIME_TYPE,
         feedOf: ({ incident, list }) => feeds(Feed, { incident, list: String(list) }),
@@ -60,21 +62,25 @@ export async function makePlugin(shared) {
           }),
       });
       if (statusBar && tracker) addStatus(lab, api, statusBar, tracker);
+      if (tracker) addRuns(lab, { app, api, askName, tracker });
       addIncidentCommand(lab, { app, api, dialogs, launcher, palette });
       addRunbooks(lab, { app, api, dialogs, launcher, palette });
     },
   };
 }
 
-function makeFeeds(api, dialogs) {
-  const feeds = new Map();
-  const askName = async () => {
+function makeAskName(api, dialogs) {
+  return async () => {
     const name = await dialogs.name();
     if (!name) {
       throw new Refused("Nobody knows who you are.", "Say your name, and click again.");
     }
     await api.sayName(name);
   };
+}
+
+function makeFeeds(api, askName) {
+  const feeds = new Map();
   return (Kind, given) => {
     const place = { ...given, incident: String(given.incident) };
     const key = JSON.stringify(place);

@@ -17,7 +17,7 @@
     },
     async get(name) {
       if (name === "./style") {
-        for (const file of ["checklist.css", "gate.css", "lab.css"]) {
+        for (const file of ["checklist.css", "gate.css", "lab.css", "run.css"]) {
           const link = document.createElement("link");
           link.rel = "stylesheet";
           link.href = new URL(file, here).href;
