@@ -77,6 +77,7 @@ class ForkServer:
         self._statuses: dict[int, int] = {}
         self._lock = threading.Lock()
         self._is_open = True
+        self._has_loaded = False
         threading.Thread(target=self._listen, name="imt-forks", daemon=True).start()
 
     @property
@@ -118,6 +119,7 @@ class ForkServer:
             for path, (changed_at, size) in told.get("files", {}).items():
                 stamps[path] = (changed_at, size)
             if "loaded" in told:
+                self._has_loaded = True
                 stamps |= {path: stamp(path) for path in told["loaded"]}
                 return Loaded(tuple(modules), left_out, stamps)
 
@@ -156,6 +158,8 @@ class ForkServer:
 
     def end(self) -> None:
         """End it now, and all its kernels."""
+        if not self._has_loaded:  # what it imports may hang; kernels it has none
+            self._process.kill()
         with suppress(OSError):  # it may have ended
             self._control.shutdown(socket.SHUT_RDWR)
         try:
@@ -191,6 +195,9 @@ class ForkServer:
                 forked = self._forking.get(message["forked"])
                 if forked is not None:
                     forked.set_result(message["pid"])
+            if forked is None:  # it came too late: nobody waits for it any more
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(message["pid"], signal.SIGKILL)
         elif "ended" in message:
             self._statuses[message["ended"]] = message["status"]
             self._heard()

@@ -182,7 +182,7 @@ class _ForkServer:
         os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an early interrupt must not end it
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self._control.close()
         os.close(self._woken)

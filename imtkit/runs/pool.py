@@ -25,6 +25,9 @@ _GUESSED_MB = 20.0
 """What a ready kernel adds, before one was measured."""
 
 _LONGEST_BACKOFF = 60.0
+_LONGEST_FOLDER = 85
+"""Bytes of the folder's path: a socket's, which is in a folder in it, has 107 at most."""
+
 _WHEN_TOO_BIG = 600.0
 """Seconds until it is tried again whether what is loaded fits into the memory by now."""
 
@@ -120,9 +123,17 @@ class Pool:
             return
         import zmq
 
+        try:
+            self._folder = socket_folder()
+            self._lease = lease_pool(self._leases, self._folder)
+        except OSError as fault:
+            self._why = f"no folder for sockets could be had: {fault.strerror}"
+            return
+        if len(str(self._folder).encode()) > _LONGEST_FOLDER:
+            self._why = f"{self._folder.parent} is too long a path for sockets"
+            self._clean_up()
+            return
         self._why = "the first is being started"
-        self._folder = socket_folder()
-        self._lease = lease_pool(self._leases, self._folder)
         self._lifeline, self._our_end = os.pipe()
         self._context: zmq.Context[Any] = zmq.Context()
         self._thread = threading.Thread(target=self._work, name="imt-pool", daemon=True)
@@ -151,8 +162,7 @@ class Pool:
         self._context.term()
         os.close(self._our_end)
         os.close(self._lifeline)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._lease.unlink(missing_ok=True)
+        self._clean_up()
 
     def claim(self) -> Fork | None:
         """A ready kernel that nobody else gets, or None when there is none that is fresh."""
@@ -221,6 +231,10 @@ class Pool:
             left_out=left_out,
             why="" if ready else why,
         )
+
+    def _clean_up(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._lease.unlink(missing_ok=True)
 
     def _rest(self) -> None:
         """Leave the processors to the run that has just begun, for a while.
@@ -319,6 +333,8 @@ class Pool:
         )
         with self._lock:
             self._beginning = server
+        if self._is_closing:  # close() may have looked before there was anything to end
+            server.end()
         try:
             sound = [n for n in dict.fromkeys(modules) if n.partition(":")[0] not in self._doomed]
             loaded = server.load(sound, self._patience.module)

@@ -49,6 +49,8 @@ _READ_ONCE = (
     "NUMEXPR_",
     "MALLOC_",
     "SSL_",
+    "TMP",
+    "TEMP",
 )
 _KERNELS_OWN = frozenset(
     # variables that a kernel sets itself, whatever it was given
@@ -88,7 +90,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # its types are 
         is_restart, self._was_launched = self._was_launched, True
         if pool is not None and is_our_kernel(cmd) and kwargs.keys() <= _LAUNCH_OPTIONS:
             wish = _Wish(
-                str(kwargs.get("cwd") or Path.cwd()),
+                str(Path(kwargs.get("cwd") or "").absolute()),
                 environment_changes(pool.environment, kwargs.get("env") or os.environ),
                 os.path.realpath(self.parent.connection_file),
                 may_be_ready=not is_restart and "curve_secretkey" not in self.connection_info,

@@ -308,6 +308,25 @@ def test_a_pool_that_is_switched_off_says_so(tmp_path: Path) -> None:
         assert not (root / "outputs" / ".running").exists()
 
 
+def test_a_pool_that_can_have_no_folder_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path too long for sockets, or outputs that cannot be written: kernels start cold."""
+    root = warm_workspace(tmp_path)
+    deep = tmp_path / ("x" * 80)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with own_pool(root) as pool:
+        assert "too long a path" in pool.report().why
+        assert pool.claim() is None
+    assert list(deep.iterdir()) == []
+    shutil.rmtree(root / "outputs")
+    (root / "outputs").write_text("a file")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with own_pool(root) as pool:
+        assert "no folder for sockets could be had" in pool.report().why
+
+
 def test_a_pool_that_is_closed_while_it_loads_leaves_nothing(tmp_path: Path) -> None:
     """No process, no folder, no lease."""
     root = warm_workspace(tmp_path)
