@@ -109,8 +109,11 @@ def test_a_kernel_that_is_not_installed_is_named_at_once(desk: Desk, workspace: 
     assert leases(workspace) == []
 
 
-def test_on_a_terminal_a_run_says_at_once_that_it_begins(workspace: Path, book: Path):
+def test_on_a_terminal_a_run_says_at_once_that_it_begins(
+    workspace: Path, book: Path, monkeypatch: pytest.MonkeyPatch
+):
     """What is heavy is loaded after that; the live display follows."""
+    monkeypatch.setenv("IMT_USER", "Ann Example")
     code_, shown = imt_on_terminal(["run", "where", "--here"], cwd=workspace, answers={})
     assert shown.startswith("Running where …")
     assert code_ == 0, shown
