@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +23,7 @@ from imtkit.record.notebook import read_notebook
 from imtkit.record.page import Pages, stale_text
 from imtkit.record.shown import Shown, look_at
 from imtkit.record.swap import one_builder, put_in_place, restore
+from imtkit.record.wholes import WholeOutput, copy_checked, whole_outputs
 
 FOLDER = "record"
 LineOf = Callable[[Entry], bytes]
@@ -102,8 +103,12 @@ class _Build:
         runs = self._run_pages(notebooks)
         evidence = [look_at(one, self.folder) for one in self.incident.evidence]
         self._keep(evidence)
-        problems = tuple(_problems(runs, evidence))
-        contents = Contents(runs, evidence, problems, built_at, _version())
+        wholes = [
+            replace(one, problem=copy_checked(one, self.draft))
+            for one in whole_outputs(self.incident, notebooks)
+        ]
+        problems = (*_problems(runs, evidence), *_whole_problems(wholes))
+        contents = Contents(runs, evidence, problems, built_at, _version(), wholes=wholes)
         self._text(INDEX, index_html(self.incident, contents))
         lines = b"".join(line_of(entry) + b"\n" for entry in self.incident.entries)
         (self.draft / LOG).write_bytes(lines)
@@ -179,6 +184,12 @@ def _problems(runs: Iterable[RunPage], evidence: Iterable[Shown]) -> Iterable[st
         if shown.problem:
             title = shown.evidence.title or shown.evidence.path
             yield f"Evidence '{title}' cannot be relied on: {shown.problem}."
+
+
+def _whole_problems(wholes: Iterable[WholeOutput]) -> Iterator[str]:
+    for one in wholes:
+        if one.problem:
+            yield f"The whole output of '{one.step}' cannot be relied on: {one.problem}."
 
 
 def _take_away(old: Path, incident: Incident) -> None:

@@ -16,6 +16,7 @@ from imtkit.model.words import more_data, run_name, sentence, span_text
 from imtkit.record._templates import environment, style
 from imtkit.record.page import MODE_WORDS, page_title
 from imtkit.record.shown import Shown
+from imtkit.record.wholes import WholeOutput
 
 TOLD_LATE = timedelta(seconds=1)
 _LONG = 120
@@ -84,6 +85,7 @@ class Contents:
     built_at: datetime | None = None
     version: str = ""
     fields: Sequence[str] = field(default=("summary", "cause", "resolution"))
+    wholes: Sequence[WholeOutput] = ()
 
 
 def index_html(incident: Incident, contents: Contents) -> str:
