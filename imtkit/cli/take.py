@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _KERNEL = {
     "same": "Its kernel lives: what its steps made is there.",
+    "renewed": "Its kernel was renewed: earlier steps are there as far as they ran again.",
     "new": "Its kernel was restarted: what its steps made is gone.",
     "none": "Its kernel is gone: JupyterLab starts a new one.",
 }
