@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+import time
 from datetime import datetime
 from typing import Any
 
 from imtkit.errors import ImtkitError
 from imtkit.kit import Desk, incidents, runs
+from imtkit.kit.resume import RESUMABLE
 from imtkit.model.words import one_line
 from imtkit.widgets import notebook
 from imtkit.widgets.notebook import Cell
 
 UNKNOWN = "an unnamed person"
 """Who ran a cell on a run's kernel without taking the run over."""
+_PATIENCE_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.0)
 
 
 class Sitting:
@@ -81,7 +84,12 @@ class Guest(Sitting):
 
     def at_desk(self) -> Desk:
         """The desk, with whoever holds the run at it."""
-        run = incidents.get(self._desk, self.incident_id).run(self.run_id)
+        for seconds in _PATIENCE_SECONDS:
+            run = incidents.get(self._desk, self.incident_id).run(self.run_id)
+            if run is None or run.holder or run.status not in RESUMABLE:
+                break
+            # The page takes the run over as the cell begins; a short cell may end before that.
+            time.sleep(seconds)
         return self._desk.acting_as((run.holder if run else "") or UNKNOWN, "notebook")
 
 

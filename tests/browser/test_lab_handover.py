@@ -349,6 +349,8 @@ def test_a_cell_run_by_a_person_takes_the_run_over(
     page.get_by_text("You ran a cell: by that you have taken the run over.").first.wait_for()
     run = resume.find(desk, parked.id)
     assert (run.holder, run.status) == (PERSON, "waiting")
+    until(lambda: len(resume.find(desk, parked.id).steps) > len(parked.steps))
+    assert resume.find(desk, parked.id).steps[-1].actor == PERSON
 
 
 @pytest.mark.parametrize(
