@@ -132,7 +132,7 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
             self.clear_display_id_mapping(cell_index)
             self._volume.cleared()
         if kind == "stream" and not is_elsewhere:
-            node = _stream(outs, content["name"])
+            node = self._stream_at_end(outs, content["name"])
             node.text = self._volume.said(content["name"], content["text"])
             return node
         # An Output widget keeps errors, too, and every piece of a stream by itself.
@@ -179,6 +179,17 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
                 hint="They need a Python kernel that can import imtkit.",
             )
 
+    def _stream_at_end(self, outs: list[NotebookNode], name: str) -> NotebookNode:
+        """The stream that a text belongs to: a new one, where something was displayed since."""
+        for one in reversed(outs):
+            if one.output_type != "stream":
+                if self._volume.divides(name):
+                    outs.append(new_output("stream", name=name, text=""))
+                break
+            if one.name == name:
+                break
+        return _stream(outs, name)
+
     def _next(self, content: Mapping[str, Any]) -> dict[str, Any]:
         name = content["name"]
         text = self._rests.get(name, "") + content["text"]
@@ -194,16 +205,16 @@ def _shortened(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _in_order(outs: list[NotebookNode]) -> list[NotebookNode]:
     """Standard output before standard error where they meet: which came first is chance."""
-    names = [one.get("name", "") for one in outs]
-    for at in range(len(outs) - 1):
-        if names[at : at + 2] == ["stderr", "stdout"]:
-            return [*outs[:at], outs[at + 1], outs[at], *outs[at + 2 :]]
-    return outs
+    found = list(outs)
+    for at in range(len(found) - 1):
+        if [one.get("name", "") for one in found[at : at + 2]] == ["stderr", "stdout"]:
+            found[at : at + 2] = found[at + 1], found[at]
+    return found
 
 
 def _stream(outs: list[NotebookNode], name: str) -> NotebookNode:
-    """A cell's stream of this name, which is made where there is none."""
-    same = (one for one in outs if one.output_type == "stream" and one.name == name)
+    """A cell's newest stream of this name, which is made where there is none."""
+    same = (one for one in reversed(outs) if one.output_type == "stream" and one.name == name)
     found = next(same, None)
     if found is None:
         found = new_output("stream", name=name, text="")

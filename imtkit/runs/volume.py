@@ -34,6 +34,7 @@ class Excerpt:
 
     def __init__(self, lines: int) -> None:
         self._lines = max(1, lines // 2)
+        self._head_lines, self._head_characters = self._lines, _CHARACTERS
         self._head = ""
         self._tail = ""
         self._lines_out = 0
@@ -44,11 +45,21 @@ class Excerpt:
         """Whether nothing is left out."""
         return not self._characters_out
 
+    def divided(self) -> Excerpt | None:
+        """An excerpt that goes on where this one ends; None once lines may be left out."""
+        lines = self._head_lines - self._head.count("\n")
+        characters = self._head_characters - len(self._head)
+        if self._tail or lines <= 0 or characters <= 0:
+            return None
+        rest = Excerpt(2 * self._lines)
+        rest._head_lines, rest._head_characters = lines, characters
+        return rest
+
     def add(self, text: str) -> None:
         """Take in what comes next."""
         if not self._tail:
-            lines = self._lines - self._head.count("\n")
-            first = _first(text, lines, _CHARACTERS - len(self._head))
+            lines = self._head_lines - self._head.count("\n")
+            first = _first(text, lines, self._head_characters - len(self._head))
             self._head += first
             text = text[len(first) :]
         together = self._tail + text
@@ -216,6 +227,13 @@ class Volume:
                 self.transcript.write(one)
             self._early = []
         return excerpt.text("the cell is still running")
+
+    def divides(self, name: str) -> bool:
+        """Whether what a stream says next may be shown apart from what it has said so far."""
+        rest = self._streams[name].divided() if name in self._streams else None
+        if rest is not None:
+            self._streams[name] = rest
+        return rest is not None
 
     def cleared(self) -> None:
         """Begin anew, because the cell cleared its output."""

@@ -86,3 +86,14 @@ def test_the_file_beside_the_notebook_holds_no_secret(
     whole = next((workspace / run.output_path).parent.glob("*.mad.txt")).read_text()
     assert whole.count("[secret token]") == 3000
     assert not [form for form in Scrubber({"token": canary}).forms if form in whole]
+
+
+def test_what_was_displayed_between_two_lines_stays_between_them(desk: Desk, workspace: Path):
+    """In the order of JupyterLab; standard error stands after the standard output it meets."""
+    said = "import sys\nprint('a')\nprint('b')\ndisplay('X')\nprint('e', file=sys.stderr)\n"
+    cells = [code("mixed", f"{said}print('c')\nsys.stdout.flush()\ndisplay('Y')\nprint('d')")]
+    write_notebook(workspace / "runbooks" / "mixed.ipynb", cells)
+    run = runs.start(desk, "mixed")
+    [cell] = nbformat.read(workspace / run.output_path, 4).cells
+    shown = [one.text if one.output_type == "stream" else "display" for one in cell.outputs]
+    assert shown == ["a\nb\n", "display", "c\n", "e\n", "display", "d\n"]

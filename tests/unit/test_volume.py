@@ -158,3 +158,18 @@ def test_displays_have_an_end_and_clearing_begins_anew():
     volume.cleared()
     assert volume.has_room({"data": {"text/plain": "x"}})
     assert not volume.has_room({"data": {"image/png": "x" * 50_000_001}})
+
+
+def test_a_stream_may_be_divided_while_all_of_it_is_shown(tmp_path: Path):
+    """What was displayed in between stays there; from the first line left out on, it is one."""
+    volume = Volume(8, Transcript(tmp_path / "a.txt", Budget()))
+    assert not volume.divides("stdout")
+    assert volume.said("stdout", "1\n2\n") == "1\n2\n"
+    assert volume.divides("stdout")
+    assert volume.said("stdout", "3\n4\n") == "3\n4\n"
+    assert not volume.divides("stdout")
+    volume.said("stdout", "5\n6\n7\n8\n9\n")
+    cut, _ = volume.ended()
+    assert cut["stdout"].startswith("3\n4\n[imtkit: 1 lines (2 characters) left out; ")
+    assert cut["stdout"].endswith("]\n6\n7\n8\n9\n")
+    assert (tmp_path / "a.txt").read_text() == "".join(f"{n}\n" for n in range(1, 10))
