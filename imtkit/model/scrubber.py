@@ -66,14 +66,16 @@ class Scrubber:
         """
         out: list[str] = []
         at = 0
+        held = self._held_from(text, at)
         while True:
-            held = self._held_from(text, at)
             found = self._pattern.search(text, at)
             if found is None or found.start() >= held:
                 out.append(text[at:held])
                 return "".join(out), text[held:]
             out += [text[at : found.start()], self._marks[found[0]]]
             at = found.end()
+            if at > held:
+                held = self._held_from(text, at)
 
     def past(self, text: str, at: int) -> int:
         """The first place from ``at`` on where a cut leaves no secret in two."""
