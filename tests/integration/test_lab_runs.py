@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import copy
+from tempfile import gettempdir
 from threading import Thread
 from typing import Any
 
@@ -170,6 +172,16 @@ def pids(desk: Desk, run: Run) -> list[int]:
     """The processes that the steps of a run ran in, as they printed them."""
     text = (desk.settings.root / run.output_path).read_text()
     return [int(found) for found in re.findall(r'"pid (\d+)', text)]
+
+
+def folders_of(lab: Lab) -> list[Path]:
+    """The folders of kernels' sockets and connection files that are a server's."""
+    found = []
+    for path in Path(gettempdir()).glob("imt-*/owner.json"):
+        with suppress(FileNotFoundError):  # other servers come and go
+            if json.loads(path.read_text())["pid"] == lab.process.pid:
+                found.append(path.parent)
+    return found
 
 
 def is_gone(pid: int) -> bool:
@@ -383,6 +395,7 @@ def test_a_server_that_is_told_to_end_ends_its_runs_with_the_truth(tmp_path: Pat
         lab.process.wait(20)
         until(lambda: all(map(is_gone, kernels)))
         assert list((workspace / "outputs" / ".running").iterdir()) == []
+        assert folders_of(lab) == []
 
 
 def test_what_a_killed_server_leaves_is_cleared_up(tmp_path: Path):
@@ -402,3 +415,4 @@ def test_what_a_killed_server_leaves_is_cleared_up(tmp_path: Path):
         assert resume.find(desk, waits.id).status == "waiting"
         until(lambda: all(map(is_gone, kernels)))
         assert list((workspace / "outputs" / ".running").glob("2*.json")) == []
+        assert folders_of(lab) == []
