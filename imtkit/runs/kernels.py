@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from queue import Empty
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imtkit.errors import KernelError
+from imtkit.runs.leftovers import socket_folder
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -86,7 +86,7 @@ class OwnKernel:
     def __init__(self, wanted: Wanted) -> None:
         from jupyter_client.manager import AsyncKernelManager
 
-        self.sockets: Path | None = Path(tempfile.mkdtemp(prefix="imt-"))  # 0700, and short
+        self.sockets: Path | None = socket_folder()
         self._wanted = wanted
         self._manager = AsyncKernelManager(
             kernel_name=wanted.name,
