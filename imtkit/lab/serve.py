@@ -61,7 +61,7 @@ def lab_command(
         **({"IMT_USER": person} if person else {}),
     }
     return LabCommand(
-        (sys.executable, "-m", "jupyterlab", *options),
+        (sys.executable, "-m", "imtkit.lab", *options),
         {**os.environ, **known},
         settings.root,
     )

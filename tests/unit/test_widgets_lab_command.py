@@ -22,7 +22,7 @@ def test_jupyterlab_starts_in_the_workspace(
     command = lab_command(
         settings, port=8901, open_browser=False, notebook=notebook, actor="Ann Example"
     )
-    assert command.arguments[:3] == (sys.executable, "-m", "jupyterlab")
+    assert command.arguments[:3] == (sys.executable, "-m", "imtkit.lab")
     assert f"--ServerApp.root_dir={workspace}" in command.arguments
     assert {"--no-browser", "--ServerApp.port=8901"} <= set(command.arguments)
     assert command.arguments[-1] == str(notebook)
