@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from papermill.engines import Engine
 
 from imtkit.runs.conditions import Conditions
+from imtkit.runs.echo import Echo
 from imtkit.runs.execution import Execution
 from imtkit.runs.keeper import Keeper
 
@@ -36,13 +37,13 @@ class ImtEngine(Engine):  # type: ignore[misc]  # papermill ships no types
         """Execute a notebook and return it; papermill raises for failed cells afterwards.
 
         Own option: ``conditions`` (Conditions). Of papermill's, ``start_timeout`` and
-        ``execution_timeout`` (both seconds) are honoured.
+        ``execution_timeout`` (both seconds), ``log_output``, ``stdout_file`` and ``stderr_file``
+        are honoured.
         """
         conditions: Conditions = options.get("conditions") or Conditions()
         target = conditions.output or (Path(output_path) if output_path else None)
-        keeper = Keeper(
-            nb, target, progress_bar=progress_bar, log_output=log_output, kept=conditions.kept
-        )
+        echo = Echo(log_output, options.get("stdout_file"), options.get("stderr_file"))
+        keeper = Keeper(nb, target, progress_bar=progress_bar, kept=conditions.kept, echo=echo)
         keeper.notebook_start()
         nb.metadata.papermill.update(conditions.paths)
         try:

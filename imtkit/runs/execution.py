@@ -148,8 +148,8 @@ class Execution:
             scrubber=self._scrubber,
             beside=path,
             km=kernel,
+            echo=self._keeper.echo,
             timeout=None,
-            store_widget_state=False,
         )
         ending, watching = "failed", None
         try:

@@ -10,6 +10,7 @@ from papermill.engines import NotebookExecutionManager
 from imtkit.model.entries import utc_text
 from imtkit.runs import marks
 from imtkit.runs.conditions import StepEvent
+from imtkit.runs.echo import Echo
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -24,10 +25,12 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
         output: Path | None,
         *,
         kept: frozenset[str] = frozenset(),
+        echo: Echo | None = None,
         **options: Any,
     ) -> None:
         super().__init__(nb, output_path=str(output) if output else None, **options)
         self._kept = kept
+        self.echo = echo or Echo()
         self.fault = ""
 
     def save(self, **kwargs: Any) -> None:
@@ -66,6 +69,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
 
     def step_started(self, cell: NotebookNode, event: StepEvent) -> None:
         """Mark a cell as running."""
+        self.echo.cell("Executing", event.index + 1)
         marks.forget(cell)
         told = {"status": "running", "started_at": utc_text(event.started_at)}
         cell.metadata.setdefault("imtkit", {}).update(told)
@@ -76,6 +80,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
     def step_finished(self, cell: NotebookNode, event: StepEvent) -> None:
         """Mark how a cell ended, and save."""
         marks.mark(cell, event)
+        self.echo.cell("Ending", event.index + 1)
         if event.status not in marks.IN_PAPERMILLS_WORDS:
             self.nb.metadata.papermill["exception"] = True
         self.save()

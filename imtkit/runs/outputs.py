@@ -13,6 +13,7 @@ from nbformat.v4 import new_output
 
 from imtkit.errors import KernelError
 from imtkit.model.scrubber import Scrubber
+from imtkit.runs.echo import Echo
 from imtkit.runs.volume import LINES, Budget, Transcript, Volume, overwritten, shortened
 from imtkit.runs.widget_state import Output, WidgetRoom, put_states, states
 
@@ -28,7 +29,13 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
     """
 
     def __init__(
-        self, nb: NotebookNode, *, scrubber: Scrubber, beside: Path | None, **options: Any
+        self,
+        nb: NotebookNode,
+        *,
+        scrubber: Scrubber,
+        beside: Path | None,
+        echo: Echo | None = None,
+        **options: Any,
     ) -> None:
         # nbclient's own merging of streams takes minutes for a line of a million characters.
         # Without the widgets' state, its stand-in for an Output widget fails.
@@ -37,6 +44,7 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
         self.arrived = 0
         self.clear_before_next_output = False
         self._scrubber = scrubber
+        self._echo = echo or Echo()
         self._beside = beside
         self._budget = Budget()
         self._rests: dict[str, str] = {}
@@ -80,6 +88,7 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
             if rest:
                 text = self._scrubber.text(rest)
                 self._volume.said(name, text)
+                self._echo.said(name, text)
                 _stream(cell.outputs, name).text += text
         cut, words = self._volume.ended()
         for name, text in cut.items():
@@ -134,10 +143,13 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
         if kind == "stream" and not is_elsewhere:
             node = self._stream_at_end(outs, content["name"])
             node.text = self._volume.said(content["name"], content["text"])
+            self._echo.said(content["name"], content["text"])
             return node
         # An Output widget keeps errors, too, and every piece of a stream by itself.
         if (kind != "error" or is_elsewhere) and not self._volume.has_room(content):
             return None
+        if not is_elsewhere:
+            self._echo.showed(content)
         return super().output(outs, msg, display_id, cell_index)
 
     def clear_output(self, outs: list[NotebookNode], msg: dict[str, Any], cell_index: int) -> None:
