@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -36,14 +37,14 @@ def shown_steps(
 
     ``since`` is when the run began, where somebody looks at it only now.
     """
-    console = face.console(is_talk=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield _Lines(face, name, count)
         return
     from rich.live import Live
 
     from imtkit.cli.run_screen import RunScreen
 
+    console = face.console(is_talk=True)
     screen = RunScreen(console, name, count, since)
     with Live(screen, console=console, refresh_per_second=4):
         try:
