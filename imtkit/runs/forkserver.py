@@ -165,6 +165,7 @@ class _ForkServer:
             fresh = sys.modules.keys() - seen
             seen |= fresh
             self._tell(files=_stamps(fresh))
+        _rehearse_failing()
         # Each kernel must import the backend itself, for that is what ties it to its IPython.
         package = sys.modules.get("matplotlib_inline")
         if sys.modules.pop(_BACKEND_MODULE, None) is not None and package is not None:
@@ -216,6 +217,18 @@ class _ForkServer:
                 os.waitpid(pid, 0)
         if os.getppid() != self._owner:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _rehearse_failing() -> None:
+    """Draw a traceback as IPython does: the first takes three times as long as the next."""
+    try:
+        int("rehearsed")
+    except ValueError:
+        told = sys.exc_info()
+    # Kernels are as good without it, only slower: another IPython may call it otherwise.
+    with suppress(ImportError, AttributeError, TypeError):
+        tracebacks = importlib.import_module("IPython.core.ultratb")
+        tracebacks.AutoFormattedTB(mode="Context", tb_offset=1).structured_traceback(*told)
 
 
 def _with_companions(names: Iterable[str]) -> Iterator[str]:

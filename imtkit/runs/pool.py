@@ -32,6 +32,13 @@ _WHEN_TOO_BIG = 600.0
 """Seconds until it is tried again whether what is loaded fits into the memory by now."""
 
 
+_WARMING_UP: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    # what a kernel must have answered to be ready; the first execution is slower than the next
+    ("kernel_info_request", {}),
+    ("execute_request", {"code": "None", "silent": True, "store_history": False}),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How many seconds a pool gives to importing one module and to a kernel's first answer, how
@@ -383,16 +390,24 @@ class Pool:
     def _made_ready(self, server: ForkServer) -> Fork:
         """A new kernel that has answered; KernelError when it does not."""
         fork = fork_in(server, self._folder / str(next(self._numbers)))
-        question = self.ask(fork, "kernel_info_request", {})
-        try:
-            ends_at = time.monotonic() + self._patience.kernel
-            while fork.is_alive and time.monotonic() < ends_at and not self._is_closing:
-                if question.answer(0.2) is not None:
-                    return fork
-        finally:
-            question.close()
+        for kind, content in _WARMING_UP:
+            question = self.ask(fork, kind, content)
+            try:
+                if not self._is_answered(fork, question):
+                    break
+            finally:
+                question.close()
+        else:
+            return fork
         fork.kill()
         raise KernelError("a forked kernel did not answer")
+
+    def _is_answered(self, fork: Fork, question: Question) -> bool:
+        ends_at = time.monotonic() + self._patience.kernel
+        while fork.is_alive and time.monotonic() < ends_at and not self._is_closing:
+            if question.answer(0.2) is not None:
+                return True
+        return False
 
 
 def held_mb(pids: Iterable[int], kind: str = "Pss:") -> float:
