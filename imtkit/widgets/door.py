@@ -161,7 +161,7 @@ def _sitting(desk: Desk, ip: Any, found: Incident, kernel: str) -> Sitting | Non
     by_hand = notebook.has_front_end(ip)
     place = _place(desk, ip) or ("notebook" if by_hand else "")
     run_id = runs.sit_down(desk, found.id, notebook=place, kernel=kernel, by_hand=by_hand)
-    return Sitting(desk, found.id, run_id)
+    return Sitting(desk, found.id, run_id, by_hand=by_hand)
 
 
 def _place(desk: Desk, ip: Any) -> str:  # noqa: ANN401

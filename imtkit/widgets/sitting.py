@@ -23,13 +23,15 @@ class Sitting:
     """One person (or plain papermill) at one notebook on one kernel.
 
     IPython calls it before and after every cell. What cannot be logged is said loudly in that
-    cell's output, and never stops the cell.
+    cell's output, and never stops the cell. Where a person sits (``by_hand``), cells that a
+    machine's run has there are its runner's to log: nobody can be asked for input in them.
     """
 
-    def __init__(self, desk: Desk, incident_id: str, run_id: str) -> None:
+    def __init__(self, desk: Desk, incident_id: str, run_id: str, *, by_hand: bool = True) -> None:
         self.incident_id = incident_id
         self.run_id = run_id
         self._desk = desk
+        self._by_hand = by_hand
         self._running: tuple[Cell, datetime] | None = None
 
     def at_desk(self) -> Desk:
@@ -37,8 +39,9 @@ class Sitting:
         return self._desk
 
     def begin(self, cell: Cell) -> None:
-        """Take the time: this cell begins."""
-        self._running = (cell, self._desk.clock.now())
+        """Take the time, if it is this sitting's: this cell begins."""
+        is_ours = not self._by_hand or notebook.has_front_end(notebook.shell())
+        self._running = (cell, self._desk.clock.now()) if is_ours else None
 
     def end(self, error: BaseException | None, count: int) -> None:
         """Log the cell that began: completed, failed, or cancelled by an interrupt.
@@ -73,14 +76,8 @@ class Sitting:
 class Guest(Sitting):
     """A person at the kernel of a run that a machine began.
 
-    The machine's own steps are its runner's to log; it lets nobody be asked for input, by which
-    they are told apart. A person's cells are steps of the same run, by whoever took it over.
+    Their cells are steps of the same run, by whoever took it over.
     """
-
-    def begin(self, cell: Cell) -> None:
-        """Take the time, if a person runs this cell."""
-        if notebook.has_front_end(notebook.shell()):
-            super().begin(cell)
 
     def at_desk(self) -> Desk:
         """The desk, with whoever holds the run at it."""

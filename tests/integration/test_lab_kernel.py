@@ -129,6 +129,17 @@ def test_cells_run_by_hand_are_steps(log: Desk, incident: Incident, notebook: No
     assert len(steps) == 7
 
 
+def test_a_machines_cells_at_a_persons_kernel_are_not_theirs(
+    log: Desk, incident: Incident, notebook: Notebook
+) -> None:
+    """A run that is resumed on the kernel a person sits at logs its own steps."""
+    notebook.run(JOIN, "c-join")
+    notebook.run("1 / 0", "c-machine", stdin=False)
+    notebook.run("'by hand'", "c-hand")
+    (run,) = incidents.get(log, incident.id).runs
+    assert [step.id for step in run.steps] == ["c-join", "c-hand"]
+
+
 def test_a_cell_that_cannot_be_logged_still_runs(
     workspace: Path, log: Desk, incident: Incident
 ) -> None:
