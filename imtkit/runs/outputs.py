@@ -146,11 +146,14 @@ class Client(NotebookClient):  # type: ignore[misc]  # nbclient ships no types w
             self._echo.said(content["name"], content["text"])
             return node
         # An Output widget keeps errors, too, and every piece of a stream by itself.
-        if (kind != "error" or is_elsewhere) and not self._volume.has_room(content):
+        if kind == "stream":
+            content = {**content, "text": shortened(content["text"])}
+        is_free = kind == "error" and not is_elsewhere
+        if not is_free and not self._volume.has_room(content, is_in_widget=is_elsewhere):
             return None
         if not is_elsewhere:
             self._echo.showed(content)
-        return super().output(outs, msg, display_id, cell_index)
+        return super().output(outs, {**msg, "content": content}, display_id, cell_index)
 
     def clear_output(self, outs: list[NotebookNode], msg: dict[str, Any], cell_index: int) -> None:
         """Take away what a cell has shown so far."""

@@ -28,6 +28,9 @@ _DISPLAYS = 1_000
 _DISPLAY_BYTES = 50_000_000
 """Results and displays that one cell may leave in the notebook, and their size together."""
 
+_WIDGET_BYTES = 2_000_000
+"""The same of what goes into Output widgets: each piece has all of it sent to the kernel."""
+
 
 class Excerpt:
     """The first and the last lines of a text that arrives in pieces."""
@@ -240,11 +243,12 @@ class Volume:
         self._streams, self._early = {}, []
         self._displays = self._display_bytes = 0
 
-    def has_room(self, content: Mapping[str, Any]) -> bool:
-        """Whether one more result or display fits."""
+    def has_room(self, content: Mapping[str, Any], *, is_in_widget: bool = False) -> bool:
+        """Whether one more result or display fits, or what goes into an Output widget."""
         self._displays += 1
         self._display_bytes += weight(content)
-        if self._displays <= _DISPLAYS and self._display_bytes <= _DISPLAY_BYTES:
+        most = _WIDGET_BYTES if is_in_widget else _DISPLAY_BYTES
+        if self._displays <= _DISPLAYS and self._display_bytes <= most:
             return True
         self._unshown += 1
         return False
