@@ -13,7 +13,7 @@ import shutil
 import signal
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -49,15 +49,19 @@ def clear(leases: Path) -> None:
     Pools are those with a lease in ``leases``; folders are this user's, whatever workspace they
     served.
     """
+    gone = []
     for path in leases.glob("pool-*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):  # no lease, or gone by now
             told = json.loads(path.read_text(encoding="utf-8"))
-            if Process(**told["owner"]).is_gone:
-                _remove(Path(told["pool"]))
+            if Process(**told["owner"]).is_gone and Path(told["pool"]).name.startswith(_PREFIX):
+                gone.append(Path(told["pool"]))
                 path.unlink(missing_ok=True)
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        if _is_ours(folder) and _is_orphan(folder):
-            _remove(folder)
+    beside = Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")
+    gone += [folder for folder in beside if _is_ours(folder) and _is_orphan(folder)]
+    if gone:
+        _kill_forked_for(gone)
+    for folder in gone:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_ours(folder: Path) -> bool:
@@ -77,21 +81,14 @@ def _is_orphan(folder: Path) -> bool:
         return False
 
 
-def _remove(folder: Path) -> None:
-    """Kill what is left of a pool, and remove its folder."""
-    if not folder.name.startswith(_PREFIX):
-        return
-    for pid in _forked_for(folder):
-        for kill in (os.killpg, os.kill):  # a kernel leads a group: its children are in it
-            with suppress(ProcessLookupError, PermissionError):
-                kill(pid, signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _forked_for(folder: Path) -> Iterator[int]:
-    """The fork servers of a folder, and the kernels that were forked from them."""
+def _kill_forked_for(folders: Collection[Path]) -> None:
+    """Kill the fork servers of these folders, and the kernels that were forked from them."""
+    names = {str(folder).encode() for folder in folders}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             arguments = path.read_bytes().split(b"\0")
-            if PROGRAM.encode() in arguments and str(folder).encode() in arguments:
-                yield int(path.parent.name)
+            if PROGRAM.encode() in arguments and not names.isdisjoint(arguments):
+                pid = int(path.parent.name)
+                for kill in (os.killpg, os.kill):  # a kernel leads a group, its children in it
+                    with suppress(ProcessLookupError, PermissionError):
+                        kill(pid, signal.SIGKILL)
