@@ -172,7 +172,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         root = workspace(Path(name))
         environment = {k: v for k, v in os.environ.items() if not k.startswith("IMT_")}
-        patience = Patience(rest=0.2, look=0.5)
+        patience = Patience(look=0.5)
         pool = Pool(load_settings(root), environment=environment, patience=patience)
         began = time.perf_counter()
         pool.start()

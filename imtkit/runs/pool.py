@@ -228,6 +228,8 @@ class Pool:
             left_out = {**(generation.loaded.left_out if generation else {}), **self._doomed}
             claimed = sum(fork.is_alive for fork in self._claimed)
             is_starting, why = self._is_starting, self._why
+            if self._thread is not None and not (self._is_closing or self._thread.is_alive()):
+                why = "its thread ended on a fault of imtkit's own"
         held = held_mb([*([server.pid] if server else []), *(fork.process.pid for fork in ready)])
         return PoolReport(
             ready=len(ready),
@@ -323,7 +325,7 @@ class Pool:
     def _fail(self, why: str) -> None:
         """Try again, but later each time."""
         self._failures += 1
-        pause = min(_LONGEST_BACKOFF, 0.25 * 2.0**self._failures)
+        pause = min(_LONGEST_BACKOFF, 0.25 * 2 ** min(self._failures, 10))
         self._not_before = time.monotonic() + pause
         self._why = f"{why}; next attempt in {pause:.0f} s"
 
