@@ -26,7 +26,7 @@ import notebooks
 import psutil
 from facts import folder_beside, machine, table
 from journal import step_costs
-from watching import Crowd, Told, Watched, watch, watch_all
+from watching import Asked, Crowd, Told, Watched, watch, watch_all
 
 IMT = (sys.executable, "-c", "import sys; from imtkit.cli import main; sys.exit(main())")
 PAPERMILL = (sys.executable, "-m", "papermill")
@@ -147,6 +147,7 @@ def _show(book: str, found: Mapping[str, Sequence[Watched]]) -> None:
 def _show_claims(workspace: Path) -> None:
     """What a worker takes from a run's first entry to its last, as the log has it."""
     from imtkit import open_desk
+    from imtkit.model.entries import utc_from_text
 
     rows = []
     with open_desk(workspace, actor="Ann Example") as desk:
@@ -158,16 +159,27 @@ def _show_claims(workspace: Path) -> None:
             if one.type == "run.started" and one.data["runbook"] == book
         }
         firsts: dict[str, float] = {}
-        spans = []
+        spans: dict[str, float] = {}
+        steps: dict[str, float] = dict.fromkeys(began, 0.0)
         for one in entries:
             run = one.data.get("run", "")
-            if run in began and one.type == "step.finished" and one.data.get("index"):
-                firsts.setdefault(run, (one.recorded_at - began[run]).total_seconds())
+            if run in began and one.type == "step.finished":
+                ended, begun = (one.data[name] for name in ("finished_at", "started_at"))
+                steps[run] += (utc_from_text(ended) - utc_from_text(begun)).total_seconds()
+                if one.data.get("index"):
+                    firsts.setdefault(run, (one.recorded_at - began[run]).total_seconds())
             if run in began and one.type == "run.finished":
-                spans.append((one.recorded_at - began[run]).total_seconds())
+                spans[run] = (one.recorded_at - began[run]).total_seconds()
+        besides = [span - steps[run] for run, span in spans.items()]
         # The first run of each was not counted above either.
-        rows.append((book, _span(list(firsts.values())[1:]), _span(spans[1:])))
-    head = ("ms: median (range)", "claim to first output's entry", "claim to finished")
+        told = (list(firsts.values()), list(spans.values()), besides)
+        rows.append((book, *(_span(each[1:]) for each in told)))
+    head = (
+        "ms: median (range)",
+        "claim to first output's entry",
+        "claim to finished",
+        "all but its steps",
+    )
     table("In the worker, by the log", head, rows)
 
 
@@ -195,7 +207,10 @@ def crowd(folder: Path, options: argparse.Namespace) -> None:
             print("There is no 'imt worker' to be measured.")
         else:
             told = [_imt_run(warm, name) for name in names]
-            found[f"{number} runs in the worker"] = watch_all(told, 240, server)
+            asked = watch_all(told, 240, server, lambda one: _asked(warm, one))
+            found[f"{number} runs asked of the worker"] = asked
+            told = [_imt_run(warm, name) for name in names]
+            found[f"{number} imt run commands, a worker up"] = watch_all(told, 240, server)
     told = [_papermill(warm, name, 0) for name in names]
     found[f"{number} papermill processes"] = watch_all(told, 240, None)
     rows = [_crowd_row(name, one) for name, one in found.items()]
@@ -249,6 +264,18 @@ def _imt_run(folder: Path, book: str) -> Told:
         return seen[0] if seen else None
 
     return Told((*IMT, "run", book), folder, WHO, notebook)
+
+
+def _asked(folder: Path, told: Told) -> Asked:
+    """The same run asked of the folder's worker by this process: no command is started for it."""
+    from imtkit.config import load_settings
+    from imtkit.lab import reach
+
+    server = reach.server_of(load_settings(folder))
+    if server is None:
+        raise RuntimeError("the worker is gone")
+    body = {"runbook": told.command[-1], "actor": WHO["IMT_USER"]}
+    return Asked(lambda: list(reach.follow(server, "runs", body)))
 
 
 @contextmanager

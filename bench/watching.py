@@ -6,11 +6,13 @@ import os
 import pty
 import select
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 from notebooks import FIRST_OUTPUT, cell_seconds, is_whole
@@ -116,10 +118,35 @@ class Crowd:
     peak: int
 
 
-def watch_all(all_told: Sequence[Told], seconds: float, root: psutil.Process | None) -> Crowd:
+class Child(Protocol):
+    """One of many that run at once."""
+
+    def poll(self) -> int | None:
+        """None until it is over."""
+        ...
+
+
+class Asked:
+    """A run that this process asks of a server, as a webhook would, in a thread."""
+
+    def __init__(self, ask: Callable[[], object]) -> None:
+        self._thread = threading.Thread(target=ask, daemon=True)
+        self._thread.start()
+
+    def poll(self) -> int | None:
+        """None until the server has told the run's end."""
+        return None if self._thread.is_alive() else 0
+
+
+def watch_all(
+    all_told: Sequence[Told],
+    seconds: float,
+    root: psutil.Process | None,
+    begin: Callable[[Told], Child] | None = None,
+) -> Crowd:
     """Run programs all at once; ``root`` is a server that works for them, if one does."""
     began = time.perf_counter()
-    children = [_started(told) for told in all_told]
+    children = [(begin or started)(told) for told in all_told]
     outputs, ends = [float("inf")] * len(children), [float("inf")] * len(children)
     peak, weighed_at = 0, 0.0
     while float("inf") in ends and time.perf_counter() - began < seconds:
@@ -134,13 +161,15 @@ def watch_all(all_told: Sequence[Told], seconds: float, root: psutil.Process | N
             weighed_at = time.perf_counter()
         time.sleep(0.02)
     for child in children:
-        _end(child)
+        if isinstance(child, subprocess.Popen):
+            _end(child)
     paths = [told.notebook() for told in all_told]
     whole = sum(path is not None and is_whole(path) for path in paths)
     return Crowd(outputs, ends, whole, peak)
 
 
-def _started(told: Told) -> subprocess.Popen[bytes]:
+def started(told: Told) -> subprocess.Popen[bytes]:
+    """Its program, which shows nothing."""
     return subprocess.Popen(
         told.command,
         cwd=told.folder,
