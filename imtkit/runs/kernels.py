@@ -174,8 +174,13 @@ class BegunKernel(OwnKernel):
         client = self._client()
         await ready(client, self, _START_SECONDS)
         told = dict(self._wanted.environment)
-        code = f"__import__('os').environ.update({told!r})"
-        reply = await _of(client.get_shell_msg, client.execute(code, silent=True))
+        asked = client.execute(f"__import__('os').environ.update({told!r})", silent=True)
+        reply = None
+        while reply is None:
+            with suppress(Empty):
+                reply = await _of(client.get_shell_msg, asked)
+            if not await self.is_alive():
+                raise KernelError("The kernel died before it knew whose run it is.")
         if reply["content"]["status"] != "ok":
             raise KernelError("The kernel could not be told whose run it is.")
         return client
