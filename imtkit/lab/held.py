@@ -108,8 +108,9 @@ class HeldKernels:
         held = self._held.pop(run, None)
         if held is None:
             return
-        if held.kernel in self._kernels:
-            await self._kernels.shutdown_kernel(held.kernel, now=True)
+        with suppress(HTTPError, KeyError):  # somebody closes it by hand just now
+            if held.kernel in self._kernels:
+                await self._kernels.shutdown_kernel(held.kernel, now=True)
         with suppress(HTTPError, KeyError):  # it went with its kernel, or was closed by hand
             await self._sessions.delete_session(held.session)
 

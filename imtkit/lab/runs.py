@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imtkit.config import Settings
-from imtkit.errors import ImtkitError, InputError, NotFoundError
+from imtkit.errors import ImtkitError, InputError, NotFoundError, StateError
 from imtkit.kit import Desk, expectation, handover, incidents, resume, running
 from imtkit.kit.documents import plain
 from imtkit.kit.runs import Control, OnStep, lease_folder, require_completed
@@ -166,10 +166,20 @@ class ServerRuns:
         tell: Tell,
         parameters: Mapping[str, Any] | None = None,
     ) -> Job:
-        """Have a run go on: on the kernel that ran its steps, where that lives."""
+        """Have a run go on: on the kernel that ran its steps, where that lives.
+
+        StateError when it is about to go on here already.
+        """
+        if run_id in self._going_on:
+            raise StateError(
+                f"Run {run_id} goes on already; it may wait for its turn.",
+                hint="See how runs stand: imt runs list",
+            )
 
         def task(desk: Desk, on_step: OnStep, control: Control) -> Run:
             # Now, and not when it was asked for: it may have waited long for its turn.
+            if actor == SERVER and not handover.may_go_on(desk, run_id):
+                raise StateError(f"Run {run_id} does not go on by itself any more.")
             held = self._kernels.of(run_id)
             is_same = held is not None and self._kernels.is_same(held)
             if not is_same:
@@ -183,7 +193,13 @@ class ServerRuns:
                 is_same_kernel=is_same,
             )
 
-        return self.begin(task, actor=actor, source=source, control=control, tell=tell)
+        job = self.begin(task, actor=actor, source=source, control=control, tell=tell)
+        loop = asyncio.get_running_loop()
+        self._going_on.add(run_id)
+        job.done.add_done_callback(
+            lambda _: loop.call_soon_threadsafe(self._going_on.discard, run_id)
+        )
+        return job
 
     async def end_kernel(self, run: Run) -> None:
         """End the kernel that was kept for a run that is over now; one that runs ends by itself."""
@@ -219,14 +235,7 @@ class ServerRuns:
     async def _go_on_if_answered(self, run_id: str) -> None:
         if not await self._quietly(lambda desk: handover.may_go_on(desk, run_id)):
             return
-        self._going_on.add(run_id)
-        job = self.resume(
-            run_id, actor=SERVER, source="server", control=Control(), tell=lambda _: None
-        )
-        loop = asyncio.get_running_loop()
-        job.done.add_done_callback(
-            lambda _: loop.call_soon_threadsafe(self._going_on.discard, run_id)
-        )
+        self.resume(run_id, actor=SERVER, source="server", control=Control(), tell=lambda _: None)
 
     async def _quietly(self, task: Callable[[Desk], Any]) -> Any:  # noqa: ANN401
         """What a task answers; None while the log cannot be read: the next look tries anew."""

@@ -47,15 +47,15 @@ SLEEPS = [
 ]
 
 
-def a_workspace(folder: Path, *, more: str = "") -> Path:
+def a_workspace(folder: Path, *, kernels: str = "") -> Path:
     """A workspace with a runbook that asks, and one that takes long."""
     folder.mkdir(exist_ok=True)
     (folder / "outputs").mkdir()
     copy(ROOT / "templates" / "imt.toml", folder)
-    text = (folder / "imt.toml").read_text()
-    (folder / "imt.toml").write_text(
-        re.sub(r"^keep_minutes = .*$", more or r"\g<0>", text, flags=re.M)
-    )
+    if kernels:
+        text = (folder / "imt.toml").read_text()
+        name = kernels.partition(" ")[0]
+        (folder / "imt.toml").write_text(re.sub(rf"^{name} = .*$", kernels, text, flags=re.M))
     write_notebook(folder / "runbooks" / "asks.ipynb", ASKS)
     write_notebook(folder / "runbooks" / "sleeps.ipynb", SLEEPS)
     return folder
@@ -354,7 +354,7 @@ def token(lab: Lab) -> dict[str, str]:
 
 def test_a_kernel_that_nobody_uses_ends(tmp_path: Path):
     """After keep_minutes; the run still waits, and can go on upon a new one."""
-    workspace = a_workspace(tmp_path / "w", more="keep_minutes = 0")
+    workspace = a_workspace(tmp_path / "w", kernels="keep_minutes = 0")
     with serving(workspace) as lab, open_desk(workspace, actor="Bo Berg") as desk:
         run = parked(lab, desk)
         (pid,) = pids(desk, run)
@@ -362,6 +362,28 @@ def test_a_kernel_that_nobody_uses_ends(tmp_path: Path):
         until(lambda: is_gone(pid))
         until(lambda: not list((workspace / "outputs" / ".running").glob("2*.json")))
         assert resume.find(desk, run.id).status == "waiting"
+
+
+def test_a_run_that_waits_for_its_turn_goes_on_once_and_not_from_anothers_hands(tmp_path: Path):
+    """Given twice it goes on once; taken while it waited, it stays with who took it."""
+    workspace = a_workspace(tmp_path / "w", kernels="runs_at_once = 1")
+    with serving(workspace) as lab, open_desk(workspace, actor="Bo Berg") as desk:
+        given, taken = parked(lab, desk), parked(lab, desk)
+        post(lab, given, "take")
+        with going_on(lab, desk) as one:
+            assert post(lab, given, "give").json()["holder"] == PERSON
+            again = post(lab, given, "give")
+            assert again.status_code == 409
+            assert "goes on already" in again.json()["message"]
+            answer(desk, taken)
+            time.sleep(1.5)
+            handover.take(desk, taken.id)
+            post(lab, one, "cancel")
+        until(lambda: resume.find(desk, given.id).attempt == 2)
+        assert resume.find(desk, given.id).holder == ""
+        time.sleep(1.5)
+        taken = resume.find(desk, taken.id)
+        assert (taken.holder, taken.status, taken.attempt) == ("Bo Berg", "waiting", 1)
 
 
 def test_two_servers_of_one_workspace(tmp_path: Path):
