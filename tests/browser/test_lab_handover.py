@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
-from labs import KERNEL, ROOT, Lab, running_lab
+from labs import KERNEL, ROOT, TOKEN, Lab, running_lab
 from nbformat.v4 import new_code_cell, new_notebook
 
 from imtkit.config import load_settings
@@ -24,7 +24,7 @@ from imtkit.lab import reach
 from imtkit.model.incident import Run
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -82,20 +82,55 @@ def parked(server: reach.Server, desk: Desk) -> Run:
     return run
 
 
-@pytest.fixture
-def opened(lab: Lab, server: reach.Server, open_page: Callable[..., Page]) -> Callable[..., Page]:
-    """Opens a run's notebook in JupyterLab, and waits until its cells and banner are there."""
+@pytest.fixture(scope="module")
+def window(lab: Lab, chromium: Browser) -> Iterator[Page]:
+    """One JupyterLab window that the tests open their own notebooks in."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    page.goto(f"{lab.url}lab?reset&token={TOKEN}")
+    page.locator(".jp-Launcher").wait_for(timeout=60_000)
+    yield page
+    context.close()
 
-    def open_one(address: str | Run, **how: Any) -> Page:
+
+@pytest.fixture
+def opened(window: Page) -> Callable[[Run], Page]:
+    """Opens a run's notebook in the window, alone, and waits until its banner is there."""
+
+    def open_one(run: Run) -> Page:
+        window.evaluate(
+            """async (path) => {
+              const { commands, shell } = window.jupyterapp;
+              for (const widget of Array.from(shell.widgets("main"))) widget.dispose();
+              await commands.execute("docmanager:open", { path });
+            }""",
+            run.output_path,
+        )
+        return shown(window)
+
+    return open_one
+
+
+@pytest.fixture
+def loaded(server: reach.Server, open_page: Callable[..., Page]) -> Callable[..., Page]:
+    """Loads JupyterLab anew with a run's notebook, and waits until its banner is there."""
+
+    def load(address: str | Run, **how: Any) -> Page:
         if isinstance(address, Run):
             address = server.page(address.output_path)
         page = open_page(**how)
-        page.goto(f"{address}&reset" if "?" in address else f"{address}?reset")
-        banner(page).wait_for(timeout=60_000)
-        page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.ready")
-        return page
+        page.goto(f"{address}&reset")
+        return shown(page)
 
-    return open_one
+    return load
+
+
+def shown(page: Page) -> Page:
+    """The page, once the notebook in front has its banner and its kernel."""
+    banner(page).wait_for(timeout=60_000)
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.ready.then(() => null)")
+    return page
 
 
 def until(is_so: Callable[[], object], seconds: float = 20) -> None:
@@ -165,12 +200,12 @@ def imt(lab: Lab, *arguments: str, person: str = PERSON) -> str:
 
 
 def test_a_person_takes_a_run_over_and_gives_it_back(
-    lab: Lab, desk: Desk, parked: Run, opened: Callable[..., Page]
+    lab: Lab, desk: Desk, parked: Run, loaded: Callable[..., Page]
 ) -> None:
     """One kernel from the machine's first step to its last; log and archive say who did which."""
     said = imt(lab, "take", parked.id, "--no-browser")
     assert "Its kernel lives" in said
-    page = opened(said.strip().splitlines()[-1])
+    page = loaded(said.strip().splitlines()[-1])
     says(page, "You have taken this run over. It stopped at “The gate”.")
     says(page, "This is the kernel that ran the steps above.")
     (pid,) = re.findall(r"pid (\d+) 42", page.locator(".jp-Notebook").inner_text())
@@ -220,7 +255,7 @@ def test_a_person_takes_a_run_over_and_gives_it_back(
 
 
 def test_an_answer_is_enough_for_the_machine_to_go_on(
-    desk: Desk, parked: Run, opened: Callable[..., Page]
+    desk: Desk, parked: Run, opened: Callable[[Run], Page]
 ) -> None:
     """The page shows the machine's new outputs by itself, and nothing that stayed moves."""
     page = opened(parked)
@@ -244,7 +279,7 @@ def test_an_answer_is_enough_for_the_machine_to_go_on(
 
 
 def test_what_a_person_typed_is_kept_beside_it(
-    lab: Lab, desk: Desk, parked: Run, opened: Callable[..., Page]
+    lab: Lab, desk: Desk, parked: Run, opened: Callable[[Run], Page]
 ) -> None:
     """Typed and not saved, or saved while the machine was about to write: a copy has it."""
     page = opened(parked)
@@ -261,7 +296,7 @@ def test_what_a_person_typed_is_kept_beside_it(
 
 
 def test_a_save_never_writes_over_the_machines_outputs(
-    lab: Lab, desk: Desk, parked: Run, opened: Callable[..., Page]
+    lab: Lab, desk: Desk, parked: Run, opened: Callable[[Run], Page]
 ) -> None:
     """JupyterLab's own save meets a newer file without a dialog, whatever was typed."""
     page = opened(parked)
@@ -281,7 +316,7 @@ def test_a_save_never_writes_over_the_machines_outputs(
 
 
 def test_a_fresh_kernel_is_not_passed_off_as_the_old_one(
-    desk: Desk, parked: Run, opened: Callable[..., Page]
+    desk: Desk, parked: Run, opened: Callable[[Run], Page]
 ) -> None:
     """After a restart the banner says what is gone; its button runs the setup cells."""
     page = opened(parked)
@@ -297,7 +332,7 @@ def test_a_fresh_kernel_is_not_passed_off_as_the_old_one(
 
 
 def test_whose_turn_it_is_follows_what_others_do(
-    desk: Desk, parked: Run, opened: Callable[..., Page]
+    desk: Desk, parked: Run, opened: Callable[[Run], Page], loaded: Callable[..., Page]
 ) -> None:
     """Taken by somebody else, taken from them, ended elsewhere; two clicks are one."""
     page = opened(parked)
@@ -308,7 +343,7 @@ def test_whose_turn_it_is_follows_what_others_do(
     page.get_by_role("button", name="Give back").wait_for()
     entries = incidents.get(desk, parked.incident).entries
     assert [e.actor for e in entries if e.type == "run.taken"] == ["Bo Berg", PERSON]
-    second = opened(parked)
+    second = loaded(parked)
     second.get_by_role("button", name="Give back").press("Enter")
     says(page, "Waiting at “The gate”")
     running.cancel(desk, parked.id)
@@ -317,7 +352,7 @@ def test_whose_turn_it_is_follows_what_others_do(
 
 
 def test_the_banner_does_not_say_what_it_cannot_know(
-    parked: Run, opened: Callable[..., Page]
+    parked: Run, opened: Callable[[Run], Page]
 ) -> None:
     """No server, no right, a notebook that was moved: it says so, and nothing is done unseen."""
     page = opened(parked)
@@ -339,7 +374,7 @@ def test_the_banner_does_not_say_what_it_cannot_know(
 
 
 def test_a_cell_run_by_a_person_takes_the_run_over(
-    desk: Desk, parked: Run, opened: Callable[..., Page]
+    desk: Desk, parked: Run, opened: Callable[[Run], Page]
 ) -> None:
     """Who runs a cell of a run that is nobody's has it in hand, and is told."""
     page = opened(parked)
@@ -351,18 +386,25 @@ def test_a_cell_run_by_a_person_takes_the_run_over(
     assert (run.holder, run.status) == (PERSON, "waiting")
     until(lambda: len(resume.find(desk, parked.id).steps) > len(parked.steps))
     assert resume.find(desk, parked.id).steps[-1].actor == PERSON
+    add_cell(page, "import time; time.sleep(60)", run=False)
+    in_notebook(page, "commands.execute('notebook:run-cell');")
+    page.locator(".jp-InputPrompt", has_text="[*]").wait_for()
+    page.get_by_role("button", name="Give back").click()
+    page.get_by_text("A cell of yours still runs.").wait_for()
+    assert resume.find(desk, parked.id).holder == PERSON
+    in_notebook(page, "await panel.sessionContext.session.kernel.interrupt();")
 
 
 @pytest.mark.parametrize(
     ("theme", "device"), [("JupyterLab Light", "desktop"), ("JupyterLab Dark", "phone")]
 )
 def test_the_banner_is_accessible(
-    desk: Desk, parked: Run, opened: Callable[..., Page], theme: str, device: str
+    parked: Run, loaded: Callable[..., Page], theme: str, device: str
 ) -> None:
     """An audit (axe) finds no fault in either theme; on a phone nothing is cut off."""
     from axe_playwright_python.sync_playwright import Axe
 
-    page = opened(parked, device=device)
+    page = loaded(parked, device=device)
     page.evaluate(
         "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", theme
     )

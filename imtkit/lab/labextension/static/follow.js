@@ -1,6 +1,7 @@
 /* A run's notebook in JupyterLab: it shows what the machine writes, and loses nothing that a
    person typed. Every save and every reload goes through here, one after the other. */
 
+import { Refused } from "./checklist.js";
 import { isMachines } from "./run.js";
 
 const text = (value) => (Array.isArray(value) ? value.join("") : value);
@@ -130,7 +131,11 @@ export class Follower {
     const cells = [...readAll(mine)];
     if (!cells.some(([id, cell]) => isLost(cell, this.base.get(id), there.get(id)))) return;
     const copy = copyName(path, person);
-    await this.contents.save(copy, { type: "notebook", format: "json", content: mine });
+    try {
+      await this.contents.save(copy, { type: "notebook", format: "json", content: mine });
+    } catch (error) {
+      throw new Refused(`What you typed cannot be kept in ${copy}: ${error.message}.`);
+    }
     this.kept(copy);
   }
 }

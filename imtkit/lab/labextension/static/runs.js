@@ -48,6 +48,7 @@ class RunPage {
     this.seen = "";
     this.timer = 0;
     this.turn = 0;
+    this.seenAgain = () => this.look();
     panel.disposed.connect(() => this.dispose());
     this.context.pathChanged.connect(() => this.look());
     panel.sessionContext.statusChanged.connect((_, status) => {
@@ -59,6 +60,7 @@ class RunPage {
   dispose() {
     this.turn += 1;
     clearTimeout(this.timer);
+    document.removeEventListener("visibilitychange", this.seenAgain);
     this.banner?.dispose();
     this.panel = null;
   }
@@ -122,7 +124,7 @@ class RunPage {
     const { NotebookActions } = this.lab.notebook;
     NotebookActions.executionScheduled.connect(this.ran, this);
     this.panel.disposed.connect(() => NotebookActions.executionScheduled.disconnect(this.ran, this));
-    document.addEventListener("visibilitychange", () => this.panel && this.look());
+    document.addEventListener("visibilitychange", this.seenAgain);
   }
 
   isHere() {
@@ -181,7 +183,8 @@ class RunPage {
   }
 
   async giveBack() {
-    if (this.panel.sessionContext.session?.kernel?.status === "busy") {
+    // Not the kernel's own word: it is busy, too, while it tells a new page about itself.
+    if (this.panel.content.widgets.some((cell) => cell.model.executionState === "running")) {
       throw new Refused("A cell of yours still runs.", "Wait for its end, or interrupt it.");
     }
     await this.context.save();
