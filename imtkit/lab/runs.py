@@ -235,7 +235,10 @@ class ServerRuns:
     async def _go_on_if_answered(self, run_id: str) -> None:
         if not await self._quietly(lambda desk: handover.may_go_on(desk, run_id)):
             return
-        self.resume(run_id, actor=SERVER, source="server", control=Control(), tell=lambda _: None)
+        with suppress(StateError):  # somebody else has just asked for it
+            self.resume(
+                run_id, actor=SERVER, source="server", control=Control(), tell=lambda _: None
+            )
 
     async def _quietly(self, task: Callable[[Desk], Any]) -> Any:  # noqa: ANN401
         """What a task answers; None while the log cannot be read: the next look tries anew."""
