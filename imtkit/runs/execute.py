@@ -29,9 +29,9 @@ def check_kernel(runbook: Runbook) -> None:
 
 def load_engine() -> None:
     """Import all that a run needs, so that the first run of a process does not wait for it."""
-    import papermill  # noqa: F401
+    import papermill  # noqa: F401 # loaded ahead
 
-    from imtkit.runs import engine, outputs  # noqa: F401
+    from imtkit.runs import engine, outputs  # noqa: F401 # loaded ahead
 
 
 def planned_steps(runbook: Runbook, *, is_denied: bool = True) -> dict[str, str]:
