@@ -43,6 +43,8 @@ def their_sources(cache: Path) -> Path:
             except NotThereError as error:
                 failed.write_text(str(error))
                 raise
+        for note in cache.glob("failed-*"):
+            note.unlink()
     return folder
 
 
