@@ -289,8 +289,7 @@ def _end_with_owner(lifeline: int) -> None:
 
 def _be_kernel(task: Task) -> None:
     """Be the kernel of a connection file until that ends."""
-    with suppress(OSError):  # only for those who look at the list of processes
-        Path("/proc/self/comm").write_text("imt-kernel", encoding="utf-8")
+    _be_called("imt-kernel" if task.cwd else "imt-ready")
     settle(task.cwd, task.environment)
     random = sys.modules.get("numpy.random")
     if random is not None:
@@ -302,6 +301,12 @@ def _be_kernel(task: Task) -> None:
     arguments = ["-f", task.file, NO_HISTORY]
     sys.argv = [str(launcher), *arguments]
     IPKernelApp.launch_instance(argv=arguments)
+
+
+def _be_called(name: str) -> None:
+    """Have a name of at most 15 letters in the list of processes."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name, encoding="utf-8")
 
 
 def settle(cwd: str, changes: Mapping[str, str | None]) -> None:
@@ -328,6 +333,7 @@ def take_over(cwd: str, changes: Mapping[str, str | None], connection_file: str)
     """
     from ipykernel.kernelapp import IPKernelApp
 
+    _be_called("imt-kernel")
     settle(cwd, changes)
     app = IPKernelApp.instance()
     app.connection_file = connection_file

@@ -91,6 +91,7 @@ def test_a_ready_kernel_has_the_imports_done_and_no_log_open(pool: Pool) -> None
     assert fork.folder.stat().st_mode & 0o777 == 0o700
     assert (fork.folder / "kernel.json").stat().st_mode & 0o777 == 0o600
     assert os.getsid(fork.process.pid) == fork.process.pid
+    assert psutil.Process(fork.process.pid).name() == "imt-ready"
     pool.release(fork)
     assert not fork.folder.exists()
 

@@ -78,6 +78,7 @@ def test_a_claimed_kernel_has_the_folder_and_environment_asked_for(
                 await say(client, "print(_ih[1:] == [], 'take_over' in dir())") == "False False\n"
             )
             pid, folder = manager.provisioner.pid, Path(manager.ip).parent
+            until_called(pid, "imt-kernel")
             assert await manager.is_alive()
             assert folder.is_dir()
         assert not await manager.is_alive()
@@ -95,6 +96,14 @@ place = [os.environ["PAGER"], str(_dh[-1]), __session__]
 print(json.dumps([os.getcwd(), *environ, time.tzname[0], *place]))
 """
 FILE = "from ipykernel.connect import get_connection_file as f; print(f())"
+
+
+def until_called(pid: int, name: str) -> None:
+    """Wait until the list of processes has it under this name."""
+    until = time.monotonic() + 30
+    while Path(f"/proc/{pid}/comm").read_text().strip() != name:
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_modules_of_another_folder_are_the_other_folders(
@@ -163,6 +172,7 @@ def test_a_restarted_kernel_is_a_fresh_process_on_the_same_sockets(
             await manager.interrupt_kernel()  # while it begins, which must not end it
             assert manager.provisioner.warmth == "forked"
             assert manager.ip == address
+            until_called(manager.provisioner.pid, "imt-kernel")
             assert manager.provisioner.pid != first
             await client.wait_for_ready(timeout=60)
             told = "import os, sys; print('x' in dir(), os.getcwd(), os.environ['BOTH'],"
