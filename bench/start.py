@@ -4,8 +4,8 @@
     python bench/start.py --quick      # under two: fewer rounds, and not twenty at once
     python bench/start.py --only runs  # one part: terminal, runs, journal or crowd
 
-Every round starts each way once, in turn, so that a busy machine slows all alike; medians are
-compared, and the range of the rounds stands beside them.
+Every round starts each way once, in turn, so that a busy machine slows all alike. Ratios are taken
+within a round; medians of the rounds are told, and their range stands beside them.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def runs(folder: Path, options: argparse.Namespace) -> None:
 
 
 def _show(book: str, found: Mapping[str, Sequence[Watched]]) -> None:
-    """Each moment by way, in seconds, and as a part of papermill's."""
+    """Each moment by way, and as a part of papermill's in the same round."""
     moments: Mapping[str, Callable[[Watched], float]] = {
         "on screen": lambda seen: seen.screen,
         "output on disk": lambda seen: seen.output,
@@ -131,12 +131,13 @@ def _show(book: str, found: Mapping[str, Sequence[Watched]]) -> None:
     rows = []
     for label, moment in moments.items():
         row = [label]
-        peer = statistics.median(map(moment, found[PAPERMILL_RUN]))
+        peer = [moment(one) for one in found[PAPERMILL_RUN]]
         for name, seen in found.items():
             each = [moment(one) for one in seen]
             row.append(_span(each))
             if name != PAPERMILL_RUN:
-                row.append(f"{statistics.median(each) / peer:.0%}")
+                within = [ours / theirs for ours, theirs in zip(each, peer, strict=False)]
+                row.append(f"{statistics.median(within):.0%}")
         rows.append(row)
     head = ["ms: median (range)", PAPERMILL_RUN]
     for name in found:
