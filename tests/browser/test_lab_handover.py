@@ -293,6 +293,8 @@ def test_what_a_person_typed_is_kept_beside_it(
     assert "a thought" not in (lab.workspace / parked.output_path).read_text()
     in_notebook(page, "await commands.execute('docmanager:save');")
     assert dialogs(page) == 0
+    page.get_by_role("button", name="Open it").click()
+    page.locator(".jp-NotebookPanel:visible").get_by_text("# a thought of mine").wait_for()
 
 
 def test_a_save_never_writes_over_the_machines_outputs(

@@ -41,7 +41,7 @@ function makeBanner(lab, panel) {
 /* One open notebook. */
 class RunPage {
   constructor(lab, { app, api, askName, panel }) {
-    Object.assign(this, { lab, api, askName, panel, context: panel.context });
+    Object.assign(this, { lab, app, api, askName, panel, context: panel.context });
     this.contents = app.serviceManager.contents;
     this.run = null;
     this.path = "";
@@ -220,12 +220,15 @@ class RunPage {
   }
 
   tellCopy(copy) {
-    this.notify("warning", `The machine wrote this notebook. What you typed is kept in ${copy}`);
+    // JupyterLab cuts a notice after 140 characters; the button leads there in any case.
+    const text = `The machine wrote this. What you typed is kept in ${copy.split("/").pop()}`;
+    const open = () => this.app.commands.execute("docmanager:open", { path: copy });
+    this.notify("warning", text, [{ label: "Open it", callback: open }]);
   }
 
-  notify(kind, text) {
+  notify(kind, text, actions = []) {
     const autoClose = kind === "info" ? 6000 : false;
-    this.lab.apputils.Notification[kind](text, { autoClose });
+    this.lab.apputils.Notification[kind](text, { autoClose, actions });
   }
 }
 
