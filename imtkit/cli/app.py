@@ -14,7 +14,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("demo:demo", "Break a real small service, and bring it through an incident."),
     "init": ("init:init", "Make a folder a workspace; what is there already stays as it is."),
     "lab": ("lab:lab", "Open JupyterLab in the workspace, or a copy of a runbook in it."),
-    "worker": ("lab:worker", "Carry out runs, with kernels that are warm; no browser."),
+    "worker": ("lab:worker", "Carry out runs on warm kernels: 'imt lab' without a browser."),
     "run": ("run:run", "Run a runbook, by its name or its path."),
     "runs": ("runs:runs", "See runs wherever they run, end them, clear up after the lost."),
     "take": ("take:take", "Take a run over by hand, on its kernel where that lives."),

@@ -51,7 +51,7 @@ def lab(
 @writes
 @pass_face
 def worker(face: Face, port: int, more: tuple[str, ...]) -> None:
-    """Carry out runs, with kernels that are warm: 'imt lab' without a browser."""
+    """Carry out runs on warm kernels: 'imt lab' without a browser."""
     # Nobody sits here to be asked whether Ctrl-C was meant.
     headless = ("--ServerApp.answer_yes=True", *more)
     become_lab(face, face.settings(), port=port, open_browser=False, more=headless)

@@ -19,6 +19,7 @@ from imtkit.runs.mend import agree
 from imtkit.runs.notebook import cells_that_stand, kept_cells, read_executed
 from imtkit.runs.parameters import checked_values
 from imtkit.runs.runbook import read_runbook
+from imtkit.runs.secrets import with_secrets
 
 RESUMABLE = ("waiting", "failed", "timed-out", "kernel-died", "cancelled", "lost")
 
@@ -62,6 +63,7 @@ def resume(
     runbook = read_runbook(output)
     corrections = checked_values(runbook.parameters, parameters or {}, runbook=run.runbook)
     check_kernel(runbook)
+    with_secrets(runbook, {**run.parameters, **corrections})  # before anything is logged
     executed = read_executed(output)
     completed = {step.id for step in run.steps if step.status == "completed"}
     told = {

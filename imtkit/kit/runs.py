@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -22,7 +23,6 @@ from imtkit.kit import incidents, runbooks
 from imtkit.kit.desk import Desk
 from imtkit.kit.expectation import expected, with_expected
 from imtkit.model.entries import Draft, utc_text
-from imtkit.model.expected import Expected
 from imtkit.model.incident import Incident, Run
 from imtkit.model.opening import Opening
 from imtkit.runs import lease as leases
@@ -157,9 +157,10 @@ def carry_out(
     ended: list[StepEvent] = []
     control = control or Control()
     lease = _keep_lease(desk, attempt)
-    usual = Expected()
-    if on_step is not None:
-        usual = expected(desk, attempt.name or attempt.runbook.name, but=attempt.run_id)
+    name = attempt.name or attempt.runbook.name
+    # Looked up beside the kernel's start: nobody waits for it.
+    beside = ThreadPoolExecutor(1, thread_name_prefix="usual") if on_step else None
+    usual = beside.submit(expected, desk, name, but=attempt.run_id) if beside else None
 
     def journal(*events: StepEvent) -> None:
         drafts = [step_draft(desk, attempt.run_id, event) for event in events]
@@ -167,8 +168,8 @@ def carry_out(
         for event in events:
             if event.finished_at is not None:
                 ended.append(event)
-            if on_step is not None:
-                on_step(with_expected(event, usual))
+            if on_step is not None and usual is not None:
+                on_step(with_expected(event, usual.result()))
 
     conditions = Conditions(
         output=attempt.output,
@@ -197,6 +198,8 @@ def carry_out(
         how = ("failed", str(fault))
         raise
     finally:
+        if beside is not None:
+            beside.shutdown()
         with suppress(OSError):  # the end is logged even when the folder is gone
             if attempt.output.stat().st_size == 0:
                 attempt.output.unlink()  # nothing ran: an empty file is no notebook

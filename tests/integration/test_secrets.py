@@ -14,7 +14,7 @@ import pytest
 from notebook_files import code, write_notebook
 
 from imtkit.errors import KernelError, ParameterError
-from imtkit.kit import Desk, alerts, open_desk, records, resume, runbooks, runs
+from imtkit.kit import Desk, alerts, incidents, open_desk, records, resume, runbooks, runs
 from imtkit.model.incident import Alert
 from imtkit.model.scrubber import Scrubber
 
@@ -150,7 +150,7 @@ def test_a_parameter_of_another_type_takes_no_secret(
 def test_a_run_that_goes_on_has_its_secrets_again(
     desk: Desk, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """A new kernel takes them anew, and what it writes is scrubbed as before."""
+    """A new kernel takes them anew, scrubbed as before; one that is gone is refused first."""
     monkeypatch.setenv("PD_TOKEN", CANARY)
     cells = [
         PARAMETERS,
@@ -162,6 +162,12 @@ def test_a_run_that_goes_on_has_its_secrets_again(
     run = runs.start(desk, "twice", parameters={"token": "secret://env/PD_TOKEN"})
     assert (run.status, run.error) == ("failed", "AssertionError: [secret token]")
     (workspace / "ready").touch()
+    known = len(incidents.get(desk, run.incident).entries)
+    monkeypatch.delenv("PD_TOKEN")
+    with pytest.raises(ParameterError, match="PD_TOKEN"):
+        resume.resume(desk, run.id)
+    assert len(incidents.get(desk, run.incident).entries) == known
+    monkeypatch.setenv("PD_TOKEN", CANARY)
     again = resume.resume(desk, run.id)
     assert again.status == "completed"
     assert f"then {len(CANARY)} [secret token]" in (workspace / run.output_path).read_text()
