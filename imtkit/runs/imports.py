@@ -49,12 +49,17 @@ class RunbookImports:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = tuple(folders)
+        self._listed: tuple[Stamp, ...] = ()
+        self._paths: list[Path] = []
         self._known: dict[str, tuple[Stamp, frozenset[str]]] = {}
 
     def now(self) -> tuple[str, ...]:
         """Modules as ``a.b``, and what is taken from them as ``a.b:c``, by name."""
+        folders = tuple(stamp(str(folder)) for folder in self._folders)
+        if folders != self._listed:  # a file came or went
+            self._listed, self._paths = folders, runbook_paths(self._folders)
         known, self._known = self._known, {}
-        for path in runbook_paths(self._folders):
+        for path in self._paths:
             key = str(path)
             now = stamp(key)
             then, names = known.get(key, (_GONE, frozenset()))
