@@ -281,7 +281,7 @@ def test_an_answer_is_enough_for_the_machine_to_go_on(
 def test_what_a_person_typed_is_kept_beside_it(
     lab: Lab, desk: Desk, parked: Run, opened: Callable[[Run], Page]
 ) -> None:
-    """Typed and not saved, or saved while the machine was about to write: a copy has it."""
+    """Typed and not saved when the machine goes on: a copy has it, and a notice leads there."""
     page = opened(parked)
     add_cell(page, "# a thought of mine", run=False)
     answer(desk, parked)
@@ -295,6 +295,24 @@ def test_what_a_person_typed_is_kept_beside_it(
     assert dialogs(page) == 0
     page.get_by_role("button", name="Open it").click()
     page.locator(".jp-NotebookPanel:visible").get_by_text("# a thought of mine").wait_for()
+
+
+def test_what_was_saved_and_written_over_is_kept_too(
+    lab: Lab, parked: Run, opened: Callable[[Run], Page]
+) -> None:
+    """The machine may have read the notebook just before a person's save, and write it after."""
+    page = opened(parked)
+    path = lab.workspace / parked.output_path
+    as_the_machine_read_it = path.read_bytes()
+    add_cell(page, "# saved in time, as I thought", run=False)
+    in_notebook(page, "await panel.context.save();")
+    assert "as I thought" in path.read_text()
+    path.write_bytes(as_the_machine_read_it)
+    until(lambda: list(path.parent.glob("*.ada-lovelace-*.ipynb")))
+    (kept,) = path.parent.glob("*.ada-lovelace-*.ipynb")
+    until(lambda: "as I thought" in kept.read_text())
+    page.locator(".jp-Notebook:visible").get_by_text("as I thought").wait_for(state="detached")
+    assert dialogs(page) == 0
 
 
 def test_a_save_never_writes_over_the_machines_outputs(
