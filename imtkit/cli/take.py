@@ -37,7 +37,7 @@ _KERNEL = {
 @writes
 @pass_face
 def take(face: Face, run: str, no_browser: bool, more: tuple[str, ...]) -> None:
-    """Take a run over by hand: its notebook in JupyterLab, on its kernel where that lives."""
+    """Take a run over by hand, on its kernel where that lives."""
     from imtkit.kit import handover, running
     from imtkit.lab import reach
 
