@@ -24,6 +24,7 @@ from imtkit.runs.leftovers import lease_pool, socket_folder
 _GUESSED_MB = 20.0
 """What a ready kernel adds, before one was measured."""
 
+_MEASURE_SECONDS = 30.0
 _LONGEST_BACKOFF = 60.0
 _LONGEST_FOLDER = 85
 """Bytes of the folder's path: a socket's, which is in a folder in it, has 107 at most."""
@@ -115,6 +116,7 @@ class Pool:
         self._is_starting = False
         self._failures = 0
         self._not_before = 0.0
+        self._measure_at = 0.0
         self._numbers = count(1)
         self._why = "it was not started"
 
@@ -347,7 +349,7 @@ class Pool:
         try:
             sound = [n for n in dict.fromkeys(modules) if n.partition(":")[0] not in self._doomed]
             loaded = server.load(sound, self._patience.module)
-        except KernelError:
+        except (KernelError, UnloadableError):
             server.end()
             raise
         finally:
@@ -364,16 +366,30 @@ class Pool:
         return 0.0
 
     def _refill(self) -> float:
-        """Make one more kernel ready, if one is missing and there is memory for it."""
+        """Make one more kernel ready, if one is missing and there is memory for it.
+
+        What they hold grows without us, for they share less when claimed ones end: now and then
+        it is looked whether one is too many.
+        """
         with self._lock:
             generation = self._generation
-            if generation is None or len(generation.ready) >= self._kernels.warm:
+            is_full = generation is None or len(generation.ready) >= self._kernels.warm
+            if generation is None or (is_full and time.monotonic() < self._measure_at):
                 return self._patience.look
             pids = [fork.process.pid for fork in generation.ready]
-        needed = held_mb([generation.server.pid, *pids])
-        needed += held_mb(pids[:1], "Private_Dirty:") or _GUESSED_MB  # what another would add
-        if needed > self._kernels.memory_mb:
-            self._why = f"{needed:.0f} MiB would be more than [kernels] memory_mb"
+        self._measure_at = time.monotonic() + _MEASURE_SECONDS
+        held = held_mb([generation.server.pid, *pids])
+        if held > self._kernels.memory_mb:
+            with self._lock:
+                if generation.ready:
+                    generation.ready.pop().kill()
+            self._not_before = self._measure_at  # or the next would be one too many again
+            return self._patience.look
+        another = held_mb(pids[:1], "Private_Dirty:") or _GUESSED_MB
+        if held + another > self._kernels.memory_mb:
+            self._why = f"{held + another:.0f} MiB would be more than [kernels] memory_mb"
+            return self._patience.look
+        if is_full:
             return self._patience.look
         self._is_starting = True
         try:
