@@ -26,7 +26,7 @@ from imtkit.model.entries import Draft, utc_text
 from imtkit.model.incident import Incident, Run
 from imtkit.model.opening import Opening
 from imtkit.runs import lease as leases
-from imtkit.runs.conditions import Conditions, StepEvent
+from imtkit.runs.conditions import Conditions, Journal, StepEvent
 from imtkit.runs.denial import outcome
 from imtkit.runs.kernels import KernelFor
 from imtkit.runs.lease import Lease, this_process
@@ -156,7 +156,6 @@ def carry_out(
 
     ended: list[StepEvent] = []
     control = control or Control()
-    lease = _keep_lease(desk, attempt)
     name = attempt.name or attempt.runbook.name
     # Looked up beside the kernel's start: nobody waits for it.
     beside = ThreadPoolExecutor(1, thread_name_prefix="usual") if on_step else None
@@ -171,20 +170,7 @@ def carry_out(
             if on_step is not None and usual is not None:
                 on_step(with_expected(event, usual.result()))
 
-    conditions = Conditions(
-        output=attempt.output,
-        cwd=desk.settings.root,
-        environment=_environment(desk, attempt),
-        journal=journal,
-        kept=attempt.kept,
-        step_seconds=control.step_seconds or attempt.runbook.step_seconds,
-        run_seconds=control.run_seconds or attempt.runbook.run_seconds,
-        memory_mb=desk.settings.kernels.run_memory_mb or None,
-        stop=control.stop,
-        wish=lambda: _wish(desk, attempt),
-        kernel=control.kernel,
-        kernel_up=lambda pid, sockets: _keep(desk, lease.on_kernel(pid, sockets)),
-    )
+    conditions = _conditions(desk, attempt, control, journal)
     how = ("failed", "the run stopped on a fault of imtkit's own")
     try:
         execute(attempt.runbook, attempt.values, conditions)
@@ -206,6 +192,24 @@ def carry_out(
         _finish(desk, attempt, how)
         leases.drop(lease_folder(desk), attempt.run_id)
     return the_run(incidents.get(desk, attempt.incident_id), attempt.run_id)
+
+
+def _conditions(desk: Desk, attempt: Attempt, control: Control, journal: Journal) -> Conditions:
+    lease = _keep_lease(desk, attempt)
+    return Conditions(
+        output=attempt.output,
+        cwd=desk.settings.root,
+        environment=_environment(desk, attempt),
+        journal=journal,
+        kept=attempt.kept,
+        step_seconds=control.step_seconds or attempt.runbook.step_seconds,
+        run_seconds=control.run_seconds or attempt.runbook.run_seconds,
+        memory_mb=desk.settings.kernels.run_memory_mb or None,
+        stop=control.stop,
+        wish=lambda: _wish(desk, attempt),
+        kernel=control.kernel,
+        kernel_up=lambda pid, sockets: _keep(desk, lease.on_kernel(pid, sockets)),
+    )
 
 
 def run_key(run_id: str) -> str:

@@ -34,7 +34,7 @@ _FORK_SECONDS = 5.0
 _END_SECONDS = 5.0
 
 
-class UnloadableError(KernelError):
+class UnloadableError(Exception):
     """A module ended, stopped or threaded the process that imported it: go on without it."""
 
     def __init__(self, module: str, why: str) -> None:
@@ -205,7 +205,7 @@ class ForkServer:
             self._told.put(message)
 
 
-def _unloadable(loading: str, why: str) -> KernelError:
+def _unloadable(loading: str, why: str) -> KernelError | UnloadableError:
     if not loading:
         return KernelError(f"the process that forks kernels did not begin: {why}")
     return UnloadableError(loading, why)

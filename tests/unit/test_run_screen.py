@@ -12,13 +12,17 @@ from imtkit.cli.run_screen import RunScreen
 from imtkit.model.words import time_with_usual, usual_text
 from imtkit.runs.conditions import StepEvent
 
-BEGAN = datetime.now(UTC) - timedelta(seconds=20)
+
+def began() -> datetime:
+    """When what is drawn began: twenty seconds ago."""
+    return datetime.now(UTC) - timedelta(seconds=20)
 
 
 def event(id_: str, status: str, seconds: float | None = None, **more: object) -> StepEvent:
     """A step's event; without seconds it runs."""
-    ended = None if seconds is None else BEGAN + timedelta(seconds=seconds)
-    return StepEvent(id_, 0, f"Look at {id_}", status, BEGAN, ended, **more)  # type: ignore[arg-type]
+    at = began()
+    ended = None if seconds is None else at + timedelta(seconds=seconds)
+    return StepEvent(id_, 0, f"Look at {id_}", status, at, ended, **more)  # type: ignore[arg-type]
 
 
 def drawn(screen: RunScreen, width: int = 80, height: int = 24) -> list[str]:
@@ -31,7 +35,7 @@ def drawn(screen: RunScreen, width: int = 80, height: int = 24) -> list[str]:
 
 def test_step_title_status_elapsed_and_expected_time_fit_80_columns() -> None:
     """One line a step, and one for the run."""
-    screen = RunScreen(Console(), "http-service", 3, BEGAN)
+    screen = RunScreen(Console(), "http-service", 3, began())
     screen(event("disk", "completed", 2.5, expected_seconds=2.0, expected_run_seconds=60.0))
     screen(event("x" * 90, "running", expected_seconds=45.2))
     whole, disk, long = drawn(screen)
@@ -46,7 +50,7 @@ def test_step_title_status_elapsed_and_expected_time_fit_80_columns() -> None:
 
 def test_without_history_no_expectation_is_shown() -> None:
     """No number is made up."""
-    screen = RunScreen(Console(), "new", 2, BEGAN)
+    screen = RunScreen(Console(), "new", 2, began())
     screen(event("disk", "completed", 2.5))
     screen(event("net", "running"))
     assert "usually" not in "\n".join(drawn(screen))
@@ -54,7 +58,7 @@ def test_without_history_no_expectation_is_shown() -> None:
 
 def test_more_steps_than_the_terminal_has_lines() -> None:
     """The newest are shown while it runs, all of them when it is over; then nothing moves."""
-    screen = RunScreen(Console(), "long", 40, BEGAN)
+    screen = RunScreen(Console(), "long", 40, began())
     for n in range(39):
         screen(event(f"s{n}", "completed", 1))
     screen(event("s39", "running"))
