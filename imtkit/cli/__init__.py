@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from imtkit.cli.face import Face
     from imtkit.runs import later
 
-    later.put_off_grammar()
+    later.put_off_checks()
     atexit.unregister(gc.freeze)  # when it is over, nobody looks through all that was imported
     atexit.register(gc.freeze)
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from imtkit.runs.later import put_off_grammar
+from imtkit.runs.later import put_off_checks
 
 if __name__ == "__main__":
-    put_off_grammar()
+    put_off_checks()
 
     from jupyterlab.labapp import main
 

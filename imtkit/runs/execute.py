@@ -11,14 +11,13 @@ from imtkit.errors import KernelError, RunError
 from imtkit.errors import suggestion as near
 from imtkit.runs.conditions import Conditions
 from imtkit.runs.denial import TAG
+from imtkit.runs.kernels import specs_with
 from imtkit.runs.runbook import SKIPPED, Runbook, read_notebook, source, step_titles, tags
 
 
 def check_kernel(runbook: Runbook) -> None:
     """KernelError when the kernel that a runbook names is not installed."""
-    from jupyter_client.kernelspec import KernelSpecManager
-
-    installed = KernelSpecManager().find_kernel_specs()
+    installed = specs_with(runbook.kernel).find_kernel_specs()
     if runbook.kernel not in installed:
         raise KernelError(
             f"Runbook '{runbook.name}' wants the kernel '{runbook.kernel}', "

@@ -18,6 +18,7 @@ from imtkit.runs.leftovers import socket_folder
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
+    from jupyter_client.kernelspec import KernelSpecManager
 
 _NO_HISTORY = "--HistoryManager.hist_file=:memory:"
 """IPython's history on disk would keep every parameter."""
@@ -80,6 +81,19 @@ KernelFor = Callable[[Wanted], Kernel]
 """Gives a run its kernel, not started yet."""
 
 
+def specs_with(name: str) -> KernelSpecManager:
+    """Where installed kernels are looked for, this one among them if it is installed.
+
+    Jupyter looks in IPython's old folder too, after all others, and loads all of IPython to
+    know where that is. It is asked where the kernel is in none of the others.
+    """
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_core.paths import jupyter_path
+
+    specs = KernelSpecManager(kernel_dirs=jupyter_path("kernels"), ensure_native_kernel=False)
+    return specs if name in specs.find_kernel_specs() else KernelSpecManager()
+
+
 class OwnKernel:
     """A kernel that is started for one run and ends with it, over sockets in a private folder."""
 
@@ -90,6 +104,7 @@ class OwnKernel:
         self._wanted = wanted
         self._manager = AsyncKernelManager(
             kernel_name=wanted.name,
+            kernel_spec_manager=specs_with(wanted.name),
             transport="ipc",
             ip=str(self.sockets / "k"),
             connection_file=str(self.sockets / "kernel.json"),

@@ -10,24 +10,27 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib.machinery import ModuleSpec
-from importlib.util import LazyLoader, find_spec, spec_from_loader
+from importlib.util import LazyLoader, find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from importlib.abc import Loader
 
-_GRAMMAR = "rfc3987_syntax"
+_CHECKS = {"rfc3986_validator": "validate_rfc3986", "rfc3987_syntax": "is_valid_syntax"}
+"""Modules that hold one check of jsonschema's, and the function that it is."""
 
 
-def put_off_grammar() -> None:
-    """Have this process build the grammar of IRIs when the first IRI is checked, and not before.
+def put_off_checks() -> None:
+    """Have this process load what checks URIs and IRIs when the first is checked, and not before.
 
-    ``import nbformat`` imports jsonschema, which for that check imports ``rfc3987_syntax``,
-    which builds a parser: one to three seconds, more than all the rest that a run imports. No
-    notebook is checked for IRIs; who checks one is told what they would be otherwise.
+    ``import nbformat`` imports jsonschema, which imports these. One builds a parser from a
+    grammar, which takes one to three seconds, more than all the rest that a run imports; the
+    other compiles very long patterns. No notebook is checked for URIs; who checks one is told
+    what they would be otherwise.
     """
-    _put_off(_GRAMMAR)
+    for name in _CHECKS:
+        _put_off(name)
 
 
 def put_off_requests() -> None:
@@ -62,24 +65,23 @@ class _Finder:
         real = find_spec(name)
         if real is None or real.loader is None:
             return real
-        if name != _GRAMMAR:
+        if name in _CHECKS:
+            later: Any = _LaterCheck(real.loader, _CHECKS[name])
+            real.loader = later
+        else:
             real.loader = LazyLoader(real.loader)
-            return real
-        later: Any = _Later(real.loader)
-        spec = spec_from_loader(name, later, origin=real.origin, is_package=True)
-        if spec is not None:
-            spec.submodule_search_locations = real.submodule_search_locations
-        return spec
+        return real
 
 
-class _Later:
-    """Gives the grammar's module only the function that is taken from it, until that is called.
+class _LaterCheck:
+    """Gives a module only the function that is taken from it, until that is called.
 
     The standard library's lazy loader would load it as soon as the function is taken.
     """
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Loader, function: str) -> None:
         self._loader = loader
+        self._function = function
 
     def create_module(self, spec: ModuleSpec) -> None:
         """Leave it to Python."""
@@ -92,7 +94,7 @@ class _Later:
             self._loader.exec_module(module)  # its own functions take the place of ours
             return module
 
-        def is_valid_syntax(term: str, value: str) -> bool:
-            return bool(loaded().is_valid_syntax(term, value))
+        def check(*values: Any, **options: Any) -> Any:  # noqa: ANN401 # theirs
+            return getattr(loaded(), self._function)(*values, **options)
 
-        vars(module)["is_valid_syntax"] = is_valid_syntax
+        vars(module)[self._function] = check

@@ -59,17 +59,21 @@ from imtkit.cli import main
 main(["--version"])
 import nbformat
 assert "lark" not in sys.modules
+from rfc3986_validator import validate_rfc3986
+assert validate_rfc3986.__name__ == "check"
 from jsonschema import Draft202012Validator
 checks = Draft202012Validator.FORMAT_CHECKER
 assert checks.conforms("https://shop.example/käse", "iri")
 assert "lark" in sys.modules
 assert not checks.conforms("no iri", "iri")
 assert checks.conforms("no-iri-but-relative", "iri-reference")
+assert checks.conforms("https://shop.example/", "uri")
+assert not checks.conforms("no uri", "uri")
 """
 
 
-def test_no_command_waits_for_a_grammar_that_it_does_not_use() -> None:
-    """Reading notebooks builds no grammar of IRIs, which is there once an IRI is checked."""
+def test_no_command_waits_for_checks_that_it_does_not_make() -> None:
+    """Reading notebooks loads no checks of URIs and IRIs, which are there once one is checked."""
     subprocess.run([sys.executable, "-I", "-c", CHECKS_AN_IRI], capture_output=True, check=True)
 
 
