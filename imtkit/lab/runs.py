@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -220,17 +221,22 @@ class ServerRuns:
 
     async def _look_after(self) -> None:
         """Once a second: go on with what was answered, end what nobody uses."""
-        looks = 0
-        while True:
-            if looks % _REAP_EVERY == 0:
-                await self._quietly(running.reap)
-            looks += 1
-            for run_id in await self._kernels.end_idle(self._settings.kernels.keep_minutes * 60):
-                leases.drop(self._settings.outputs / ".running", run_id)
-            for held in self._kernels.all():
-                if held.idle_since is not None and held.run not in self._going_on:
-                    await self._go_on_if_answered(held.run)
+        for look in count():
+            try:
+                if look % _REAP_EVERY == 0:
+                    await self._quietly(running.reap)
+                await self._look()
+            except Exception as fault:  # noqa: BLE001 # the next run must be looked after, too
+                told = {"message": "imtkit could not look after its runs", "exception": fault}
+                asyncio.get_running_loop().call_exception_handler(told)
             await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        for run_id in await self._kernels.end_idle(self._settings.kernels.keep_minutes * 60):
+            leases.drop(self._settings.outputs / ".running", run_id)
+        for held in self._kernels.all():
+            if held.idle_since is not None and held.run not in self._going_on:
+                await self._go_on_if_answered(held.run)
 
     async def _go_on_if_answered(self, run_id: str) -> None:
         if not await self._quietly(lambda desk: handover.may_go_on(desk, run_id)):

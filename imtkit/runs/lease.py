@@ -102,7 +102,7 @@ def left_behind(folder: Path) -> Iterator[Lease]:
 def end_kernel(lease: Lease) -> None:
     """Kill what is left of a lease's kernel and its children, and remove its sockets."""
     kernel = lease.kernel
-    if kernel is not None and _started(kernel.pid) in ("", kernel.started):
+    if kernel is not None and kernel.started and _started(kernel.pid) in ("", kernel.started):
         # A kernel leads a group of its own: children that outlived it are still in it.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(kernel.pid, signal.SIGKILL)

@@ -160,6 +160,9 @@ def _sitting(desk: Desk, ip: Any, found: Incident, kernel: str) -> Sitting | Non
         return Guest(desk, found.id, run) if found.run(run) is not None else None
     by_hand = notebook.has_front_end(ip)
     place = _place(desk, ip) or ("notebook" if by_hand else "")
+    written = [one for one in found.runs if one.has_runner and one.output_path == place]
+    if written and by_hand:  # a run's notebook on another kernel: its own is gone
+        return Guest(desk, found.id, written[-1].id)
     run_id = runs.sit_down(desk, found.id, notebook=place, kernel=kernel, by_hand=by_hand)
     return Sitting(desk, found.id, run_id, by_hand=by_hand)
 

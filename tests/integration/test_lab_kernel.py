@@ -13,8 +13,10 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from labs import write_notebook
+from notebook_files import code
+from notebook_files import write_notebook as write_runbook
 
-from imtkit.kit import Desk, incidents, open_desk, records, running, runs
+from imtkit.kit import Desk, handover, incidents, open_desk, records, running, runs
 from imtkit.model.checklist import MIME_TYPE
 from imtkit.model.incident import Incident
 from imtkit.model.opening import Opening
@@ -127,6 +129,30 @@ def test_cells_run_by_hand_are_steps(log: Desk, incident: Incident, notebook: No
     assert fail.error == "ZeroDivisionError: division by zero"
     steps = [e for e in incidents.get(log, incident.id).entries if e.type == "step.finished"]
     assert len(steps) == 7
+
+
+def test_a_runs_notebook_on_another_kernel_goes_on_with_the_run(
+    log: Desk, incident: Incident, workspace: Path
+) -> None:
+    """Its own kernel is gone: what a person runs there is a step of the run, by its holder."""
+    cells = [code("join", JOIN, "setup"), code("breaks", "1 / 0"), code("after", "'after'")]
+    write_runbook(workspace / "runbooks" / "breaks.ipynb", cells)
+    run = runs.start(log, "breaks", incident_id=incident.id)
+    handover.take(log.acting_as("Ada Lovelace"), run.id)
+    named = {"JPY_SESSION_NAME": str(workspace / run.output_path), "IMT_USER": "Bo Berg"}
+    person = Notebook((workspace / run.output_path).parent, named)
+    try:
+        person.run(JOIN, "join")
+        person.run("x = 1", "breaks")
+    finally:
+        person.end()
+    (again,) = incidents.get(log, incident.id).runs
+    assert [(step.id, step.status) for step in again.steps] == [
+        ("join", "completed"),
+        ("breaks", "completed"),
+        ("after", "not-run"),
+    ]
+    assert [step.actor for step in again.steps[:2]] == ["Ada Lovelace"] * 2
 
 
 def test_a_machines_cells_at_a_persons_kernel_are_not_theirs(
