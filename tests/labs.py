@@ -62,7 +62,7 @@ class Lab:
         return [
             child
             for child in self.process.children(recursive=True)
-            if any("ipykernel" in part for part in child.cmdline())
+            if child.name() == "imt-kernel" or any("ipykernel" in part for part in child.cmdline())
         ]
 
 

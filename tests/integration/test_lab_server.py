@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +13,7 @@ from shutil import copy
 
 import pytest
 import requests
+from jupyter_client.blocking.client import BlockingKernelClient
 from labs import ROOT, TOKEN, Lab, running_lab, write_notebook
 
 from imtkit.kit import Desk, checklists, incidents, open_desk
@@ -184,11 +185,20 @@ def test_kernels_open_no_port_and_keep_no_history(lab: Lab) -> None:
         timeout=60,
     )
     assert answer.status_code == 201
-    (kernel,) = lab.kernels()
-    command = kernel.cmdline()
-    assert "--HistoryManager.hist_file=:memory:" in command
-    connection = json.loads(Path(command[command.index("-f") + 1]).read_text())
-    assert connection["transport"] == "ipc"
+    name = f"kernel-{answer.json()['id']}.json"
+    (file,) = Path(tempfile.gettempdir()).glob(f"imt-*/{name}")
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    client = BlockingKernelClient(connection_file=str(file))
+    client.load_connection_file()
+    assert client.transport == "ipc"
+    client.start_channels()
+    try:
+        where = {"where": "get_ipython().history_manager.hist_file"}
+        reply = client.execute("", user_expressions=where, reply=True, timeout=60)
+    finally:
+        client.stop_channels()
+    told = reply["content"]["user_expressions"]["where"]["data"]["text/plain"]
+    assert told == "':memory:'"
 
 
 def test_the_login_says_who_acts(tmp_path: Path) -> None:
