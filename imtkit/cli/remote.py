@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +29,7 @@ def run(face: Face, server: Server, runbook: Runbook, order: Mapping[str, Any]) 
     names = {"incident_id": "incident"}
     body = {names.get(name, name): value for name, value in order.items()}
     body |= {"runbook": str(runbook.path), "actor": face.person()}
-    with watched(face, runbook) as on_step:
-        ended = carried_out(face, server, "runs", body, on_step)
-    _give(face, ended)
+    _give(face, carried_out(face, server, ("runs", body), watched(face, runbook)))
 
 
 def resume(face: Face, server: Server, run: Run, parameters: Mapping[str, str]) -> None:
@@ -39,31 +37,37 @@ def resume(face: Face, server: Server, run: Run, parameters: Mapping[str, str]) 
     from imtkit.cli.progress import shown_steps
 
     body = {"parameters": dict(parameters), "actor": face.person()}
-    with shown_steps(face, run.runbook, len(run.steps)) as on_step:
-        ended = carried_out(face, server, f"runs/{run.id}/resume", body, on_step)
-    _give(face, ended)
+    shown = shown_steps(face, run.runbook, len(run.steps))
+    _give(face, carried_out(face, server, (f"runs/{run.id}/resume", body), shown))
 
 
 def carried_out(
-    face: Face, server: Server, path: str, body: Mapping[str, Any], on_step: OnStep
+    face: Face,
+    server: Server,
+    asked: tuple[str, Mapping[str, Any]],
+    shown: AbstractContextManager[OnStep],
 ) -> dict[str, Any]:
     """Have the server carry a run out, showing its steps; the last that it tells: {"run"}.
 
-    Ctrl-C, SIGTERM and the terminal's end ask the server to cancel the run, and its end is
-    waited for; a second Ctrl-C waits no longer.
+    It is asked (a path, and a body) before what shows the steps is loaded. Ctrl-C, SIGTERM and
+    the terminal's end ask the server to cancel the run, and its end is waited for; a second
+    Ctrl-C waits no longer.
     """
-    wish = _Wish(server, str(body.get("actor", "")))
+    wish = _Wish(server, str(asked[1].get("actor", "")))
     ended: dict[str, Any] = {}
     with wish.heard():
-        for line in reach.follow(server, path, body):
-            if "waits" in line:
-                face.say(f"{line['waits']} other runs go on or wait; this one waits for its turn.")
-            elif "begun" in line:
-                wish.begun(str(line["begun"]["run"]))
-            elif "step" in line:
-                on_step(_event(line["step"]))
-            else:
-                ended = line
+        lines = reach.follow(server, *asked)
+        with shown as on_step:
+            for line in lines:
+                if "waits" in line:
+                    others = f"{line['waits']} other runs go on or wait"
+                    face.say(f"{others}; this one waits for its turn.")
+                elif "begun" in line:
+                    wish.begun(str(line["begun"]["run"]))
+                elif "step" in line:
+                    on_step(_event(line["step"]))
+                else:
+                    ended = line
     return ended
 
 

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,15 +84,22 @@ def ask(
     server: Server, method: str, path: str, body: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What the server answers; its errors are ours again, RunError when it cannot be reached."""
-    with _answer(server, method, path, body, seconds=60) as response:
+    with _answer(server, _asked(server, method, path, body, seconds=60)) as response:
         told: dict[str, Any] = json.loads(response.read())
         return told
 
 
 def follow(server: Server, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What the server tells of a run, line by line, until the run ends; errors as in ``ask``."""
+    """What the server tells of a run, line by line, until the run ends; errors as in ``ask``.
+
+    When this returns the server has been asked: it works while the caller prepares to listen.
+    """
+    return _followed(server, _asked(server, "POST", path, body, seconds=None))
+
+
+def _followed(server: Server, connection: http.client.HTTPConnection) -> Iterator[dict[str, Any]]:
     is_over = False
-    with _answer(server, "POST", path, body, seconds=None) as response:
+    with _answer(server, connection) as response:
         for told in _lines(response):
             if "error" in told:
                 raise error_of(told["error"])
@@ -112,14 +119,15 @@ def _lines(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _answer(
+def _asked(
     server: Server,
     method: str,
     path: str,
     body: Mapping[str, Any] | None,
     *,
     seconds: float | None,
-) -> http.client.HTTPResponse:
+) -> http.client.HTTPConnection:
+    """A connection on which the server was asked something."""
     where = urlsplit(server.url)
     kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
     connection = kind(where.hostname or "", where.port, timeout=seconds)
@@ -128,20 +136,31 @@ def _answer(
         "Connection": "close",  # else the socket is left to the garbage collector
         "Content-Type": "application/json",
     }
-    try:
+    with _reaching(server):
         connection.request(
             method, f"{where.path}{_API}{path}", json.dumps(body) if body else None, headers
         )
+    return connection
+
+
+def _answer(server: Server, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    with _reaching(server):
         response = connection.getresponse()
+    if response.status >= 400:
+        raise error_of(_told(response))
+    return response
+
+
+@contextmanager
+def _reaching(server: Server) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise RunError(
             f"The Jupyter server at {server.url} cannot be reached: {error}.",
             hint="imt runs list tells how runs stand.",
             retryable=True,
         ) from error
-    if response.status >= 400:
-        raise error_of(_told(response))
-    return response
 
 
 def _told(response: http.client.HTTPResponse) -> dict[str, Any]:
