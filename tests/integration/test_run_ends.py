@@ -261,8 +261,9 @@ resource.setrlimit(resource.RLIMIT_AS, (held + 200_000_000, resource.RLIM_INFINI
 bytearray(1_000_000_000)
 """
 KILLED = """
-import os, signal
+import os, signal, time
 print("begun", flush=True)
+time.sleep(0.5)  # flushed is handed to ZeroMQ, which sends a moment later
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
