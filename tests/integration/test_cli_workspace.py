@@ -155,15 +155,15 @@ def test_what_cannot_run_is_refused_before_anything_is_stored(
     assert imt("incident", "list", "--json").json == []
 
 
-def test_a_terminal_sees_a_bar_for_each_step(workspace: Path) -> None:
-    """The step's title and how it ended are drawn; the result comes after them."""
+def test_a_terminal_sees_each_step(workspace: Path) -> None:
+    """The step's title, how it ended and how long it took; the result comes after them."""
     write_notebook(workspace / "any.ipynb", "# Look around\nprint('seen')")
     code, shown = imt_on_terminal(
         ["run", "any.ipynb", "--actor", "Ann Example"], cwd=workspace, answers={}
     )
     assert code == 0, shown
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
-    assert re.search(r"Look around +━+ +completed", plain)
+    assert re.search(r"Look around +completed +\d+ ms", plain)
     assert "any completed. The notebook:" in plain.replace("\r\n", " ").replace("  ", " ")
 
 
