@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -31,14 +31,19 @@ def watched(face: Face, runbook: Runbook) -> Iterator[OnStep]:
 
 @contextmanager
 def shown_steps(
-    face: Face, name: str, count: int, since: datetime | None = None
+    face: Face,
+    name: str,
+    count: int,
+    since: datetime | None = None,
+    order: Sequence[str] = (),
 ) -> Iterator[OnStep]:
     """Shows the steps of one run of this many, as it is told of them.
 
-    ``since`` is when the run began, where somebody looks at it only now.
+    ``since`` is when the run began, where somebody looks at it only now; ``order`` are its
+    steps, by id, where not all of them will be told of.
     """
     if not sys.stderr.isatty():
-        yield _Lines(face, name, count)
+        yield _Lines(face, name, count, order)
         return
     from rich.live import Live
 
@@ -56,22 +61,25 @@ def shown_steps(
 class _Lines:
     """A line when the first step begins, and one for each step that has ended."""
 
-    def __init__(self, face: Face, name: str, count: int) -> None:
+    def __init__(self, face: Face, name: str, count: int, order: Sequence[str] = ()) -> None:
         self._face = face
         self._name = name
         self._is_begun = False
         self._count = count
         self._ended = 0
+        self._order = tuple(order)
 
     def __call__(self, event: StepEvent) -> None:
         if not self._is_begun:
             self._is_begun = True
             usual = event.expected_run_seconds
             words = f", usually {usual_text(usual)}" if usual is not None else ""
-            self._face.say(f"Running {self._name}: {self._count} steps{words}.")
+            steps = "1 step" if self._count == 1 else f"{self._count} steps"
+            self._face.say(f"Running {self._name}: {steps}{words}.")
         if event.finished_at is None:
             return
-        self._ended += 1
+        at = self._order.index(event.id) if event.id in self._order else self._ended
+        self._ended = at + 1
         self._count = max(self._count, self._ended)  # the way for a denial was not counted
         took = time_with_usual(event.finished_at - event.started_at, event.expected_seconds)
         line = f"  [{self._ended}/{self._count}] {one_line(event.title, most=70)}: {event.status}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from imtkit.errors import ImtkitError
 from imtkit.lab import reach
@@ -37,7 +38,7 @@ def resume(face: Face, server: Server, run: Run, parameters: Mapping[str, str]) 
     from imtkit.cli.progress import shown_steps
 
     body = {"parameters": dict(parameters), "actor": face.person()}
-    shown = shown_steps(face, run.runbook, len(run.steps))
+    shown = shown_steps(face, run.runbook, len(run.steps), order=[step.id for step in run.steps])
     _give(face, carried_out(face, server, (f"runs/{run.id}/resume", body), shown))
 
 
@@ -53,47 +54,54 @@ def carried_out(
     the terminal's end ask the server to cancel the run, and its end is waited for; a second
     Ctrl-C waits no longer.
     """
-    wish = _Wish(server, str(asked[1].get("actor", "")))
+    path, body = asked
+    wish = _Wish(server, str(body.get("actor", "")))
     ended: dict[str, Any] = {}
     with wish.heard():
-        lines = reach.follow(server, *asked)
+        lines = reach.follow(server, path, {**body, "order": wish.order})
         with shown as on_step:
             for line in lines:
                 if "waits" in line:
-                    others = f"{line['waits']} other runs go on or wait"
-                    face.say(f"{others}; this one waits for its turn.")
+                    before = "1 other run" if line["waits"] == 1 else f"{line['waits']} other runs"
+                    face.say(f"This one waits for its turn: {before} came before it.")
+                elif "resumed" in line:
+                    face.say(line["resumed"])
                 elif "begun" in line:
                     wish.begun(str(line["begun"]["run"]))
                 elif "step" in line:
                     on_step(_event(line["step"]))
                 else:
                     ended = line
-    return ended
+    return {**ended, "is_stopped": wish.is_uttered}
 
 
 def _give(face: Face, ended: Mapping[str, Any]) -> None:
     """Print how the run ended; what kept it from completing is raised."""
     run = ended["run"]
-    words = f"{run['incident']}: {run['runbook']} {run['status']}"
-    face.give(run, f"{words}. The notebook: {run['output_path']}")
+    words = f"{run['incident']}: {run['runbook']} {run['status']}, run {run['id']}."
+    face.give(run, f"{words} The notebook: {run['output_path']}")
+    if ended["is_stopped"] and run["status"] == "cancelled":
+        raise KeyboardInterrupt
     if "problem" in ended:
         raise reach.error_of(ended["problem"])
 
 
 class _Wish:
-    """That the run end: uttered by a signal, perhaps before the run has a name."""
+    """That the run end: uttered by a signal, perhaps before the run has an id.
+
+    ``order`` is what it is called until then. ``is_uttered`` is so when Ctrl-C was pressed.
+    """
 
     def __init__(self, server: Server, actor: str) -> None:
+        self.order = uuid4().hex
+        self.is_uttered = False
         self._server = server
         self._actor = actor
         self._run = ""
-        self._is_asked = False
 
     def begun(self, run: str) -> None:
-        """The run has a name now."""
+        """The run has an id now."""
         self._run = run
-        if self._is_asked:
-            self._cancel()
 
     @contextmanager
     def heard(self) -> Iterator[None]:
@@ -110,17 +118,17 @@ class _Wish:
                 signal.signal(getattr(signal, name), handler)
 
     def _ask(self, number: int, _frame: object) -> None:
-        if self._is_asked and number == signal.SIGINT:
+        if self.is_uttered and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._is_asked = True
-        if self._run:
-            # Not in the handler: it may have come in the middle of reading the answer.
-            threading.Thread(target=self._cancel).start()
+        self.is_uttered = self.is_uttered or number == signal.SIGINT
+        # Not in the handler: it may have come in the middle of reading the answer.
+        threading.Thread(target=self._cancel).start()
 
     def _cancel(self) -> None:
         body = {"actor": self._actor} if self._actor else {}
         with suppress(ImtkitError):  # it is over already
-            reach.ask(self._server, "POST", f"runs/{self._run}/cancel", body)
+            place = f"runs/{self._run}" if self._run else f"orders/{self.order}"
+            reach.ask(self._server, "POST", f"{place}/cancel", body)
 
 
 def _event(told: Mapping[str, Any]) -> StepEvent:

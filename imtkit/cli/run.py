@@ -124,6 +124,6 @@ def _run_here(face: Face, settings: Settings, found: Runbook, order: Mapping[str
             running.reap(desk)
             done = runs.start(desk, str(found.path), on_step=on_step, control=control, **where)
         [document] = expectation.documents(desk, [done])
-    words = f"{done.incident}: {done.runbook} {done.status}."
+    words = f"{done.incident}: {done.runbook} {done.status}, run {done.id}."
     face.give(document, f"{words} The notebook: {document['output_path']}")
     runs.require_completed(done)

@@ -138,7 +138,8 @@ def _go_on(face: Face, run: str, parameters: Mapping[str, str]) -> None:
     from imtkit.lab import reach
 
     with face.desk() as desk:
-        found, server = again.find(desk, run), reach.server_of(desk.settings)
+        found = again.find(desk, run)
+        server = reach.server_of(desk.settings, found.id) or reach.server_of(desk.settings)
     if server is not None:
         remote.resume(face, server, found, parameters)
     else:
@@ -156,12 +157,18 @@ def _go_on_here(face: Face, run: str, parameters: Mapping[str, str]) -> None:
     with face.desk() as desk, ended_by_signal(control.stop):
         running.reap(desk, is_thorough=True)
         found = again.find(desk, run)
-        with shown_steps(face, found.runbook, len(found.steps)) as on_step:
+        order = [step.id for step in found.steps]
+        with shown_steps(face, found.runbook, len(order), order=order) as on_step:
             done = again.resume(
-                desk, found.id, parameters=parameters, on_step=on_step, control=control
+                desk,
+                found.id,
+                parameters=parameters,
+                on_step=on_step,
+                control=control,
+                tell=face.say,
             )
         [document] = expectation.documents(desk, [done])
-    face.give(document, f"{done.incident}: {done.runbook} {done.status}.")
+    face.give(document, f"{done.incident}: {done.runbook} {done.status}, run {done.id}.")
     require_completed(done)
 
 

@@ -44,7 +44,7 @@ def take(face: Face, run: str, no_browser: bool, more: tuple[str, ...]) -> None:
     with face.desk() as desk:
         running.reap(desk)
         taken, settings = handover.take(desk, run), desk.settings
-    server = reach.server_of(settings)
+    server = reach.server_of(settings, taken.id) or reach.server_of(settings)
     if server is not None:
         _point_to(face, server, taken, no_browser=no_browser)
         return

@@ -8,7 +8,7 @@ from imtkit.errors import AuthorityError, StateError
 from imtkit.kit import expiry, incidents
 from imtkit.kit.desk import Desk
 from imtkit.kit.resume import RESUMABLE, find
-from imtkit.kit.runs import take_key, the_run
+from imtkit.kit.runs import cancel_key, take_key, the_run
 from imtkit.model.entries import Draft, is_automation
 from imtkit.model.incident import Incident, Run
 
@@ -30,6 +30,11 @@ def take(desk: Desk, run_id: str) -> Run:
             raise StateError(
                 f"Run {run.id} is {now.status}; there is nothing to take over.",
                 hint=f"Its notebook: {now.output_path}" if now.output_path else "",
+            )
+        if desk.store.find(cancel_key(run.id, now.attempt)) and now.status == "running":
+            raise StateError(
+                f"Run {run.id} is being cancelled; it can be resumed when it has ended.",
+                hint=f"See it: imt runs show {run.id} --follow",
             )
         if now.holder == desk.who():
             return []

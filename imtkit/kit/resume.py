@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,27 @@ from typing import Any
 from imtkit.errors import NotFoundError, StateError
 from imtkit.kit import incidents, runbooks
 from imtkit.kit.desk import Desk
-from imtkit.kit.runs import Attempt, Control, OnStep, carry_out, run_key, the_run
+from imtkit.kit.runs import (
+    Attempt,
+    Control,
+    OnStep,
+    carry_out,
+    lease_folder,
+    run_key,
+    the_run,
+)
 from imtkit.model.entries import Draft
 from imtkit.model.incident import Incident, Run
+from imtkit.runs import lease as leases
 from imtkit.runs.conditions import StepEvent
 from imtkit.runs.lease import this_process
 from imtkit.runs.mend import agree
-from imtkit.runs.notebook import cells_that_stand, kept_cells, read_executed
+from imtkit.runs.notebook import (
+    ExecutedNotebook,
+    cells_that_stand,
+    kept_cells,
+    read_executed,
+)
 from imtkit.runs.parameters import checked_values
 from imtkit.runs.runbook import read_runbook
 from imtkit.runs.secrets import with_secrets
@@ -44,20 +58,22 @@ def resume(
     parameters: Mapping[str, Any] | None = None,
     on_step: OnStep | None = None,
     control: Control | None = None,
-    is_same_kernel: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Run:
     """Go on with a run at its first step that did not complete.
 
     On a new kernel, cells tagged ``setup`` (and the parameters) run again first, so that later
     steps have what they need; cells tagged ``once`` that completed never do. On the kernel that
-    ran the earlier steps (``is_same_kernel``: ``control.kernel`` gives it) nothing that
-    completed runs again. ``parameters`` correct values given earlier; the correction is logged,
-    and so is every cell, or runbook, that somebody edited since. A run that somebody took over
-    is given back to the machine by this. StateError when the run completed or is running: of
-    two who resume at once, one does.
+    ran the earlier steps (``control.is_same_kernel``) nothing that completed runs again.
+    ``parameters`` correct values given earlier; the correction is logged, and so is every cell,
+    or runbook, that somebody edited since. A run that somebody took over is given back to the
+    machine by this. ``tell`` hears, before the first step, in words how it goes on. StateError
+    when the run completed or is running, or another process keeps its kernel: of two who resume
+    at once, one does.
     """
     from imtkit.runs.execute import check_kernel
 
+    is_same_kernel = control is not None and control.is_same_kernel
     run = find(desk, run_id)
     output = _notebook(desk, run)
     runbook = read_runbook(output)
@@ -85,7 +101,10 @@ def resume(
         given = [desk.draft("run.given", {"run": run.id})] if now.holder else []
         return [*given, desk.draft("run.resumed", told)]
 
+    _require_free(desk, run)
     desk.store.change(run.incident, unless_going_on)
+    if tell is not None:
+        tell(_how(run, executed, is_same_kernel=is_same_kernel))
     again = the_run(incidents.get(desk, run.incident), run.id)
     values = again.parameters
     kept = kept_cells(executed, completed)
@@ -97,6 +116,32 @@ def resume(
         run.id, run.incident, runbook, values, output, again.attempt, kept, run.runbook
     )
     return carry_out(desk, attempt, on_step, control)
+
+
+def _require_free(desk: Desk, run: Run) -> None:
+    """StateError when a living process other than this one keeps the run and its kernel."""
+    runner = leases.runner_of(lease_folder(desk), run.id)
+    if runner is not None and runner != this_process():
+        raise StateError(
+            f"Run {run.id} and its kernel are held by process {runner.pid} on this machine.",
+            hint="End that one, or let it go on with the run.",
+        )
+
+
+def _how(run: Run, executed: ExecutedNotebook, *, is_same_kernel: bool) -> str:
+    """How a run goes on: on which kernel, and what somebody has changed since it ran."""
+    titles = {step.id: step.title or step.id for step in run.steps}
+    done = [step.id for step in run.steps if step.status == "completed"]
+    again = [cell.id for cell in executed.cells if "setup" in cell.tags and cell.id in done]
+    words = f"Going on with {run.id} on the same kernel."
+    if not is_same_kernel:
+        lost = len(done) - len(again)
+        words = (
+            f"Going on with {run.id} on a new kernel: {len(again)} setup cells run again; what "
+            f"{lost} other steps made there is gone."
+        )
+    changed = ", ".join(f"'{titles.get(id_, id_)}'" for id_ in executed.edited)
+    return f"{words} Changed since it ran: {changed}." if changed else words
 
 
 def _by_hand(run: Run) -> dict[str, StepEvent]:

@@ -64,13 +64,15 @@ class Control:
 
     Its limits are seconds for each step and for all. One that is not given is the runbook's own
     (``step_seconds`` and ``run_seconds`` in its metadata), if it has one; a cell's own
-    (``timeout_seconds``) wins over both. Without ``kernel`` a run starts its own, and ends it.
+    (``timeout_seconds``) wins over both. Without ``kernel`` a run starts its own, and ends it;
+    ``is_same_kernel``: it is the one that ran the earlier steps of a run that goes on.
     """
 
     step_seconds: float | None = None
     run_seconds: float | None = None
     stop: Stop = field(default_factory=Stop)
     kernel: KernelFor | None = None
+    is_same_kernel: bool = False
 
 
 def start(  # noqa: PLR0913 # each is an option of `imt run`
@@ -139,10 +141,23 @@ def require_completed(run: Run) -> Run:
         )
     bad = next((s for s in run.steps if s.status not in ("completed", "not-run")), None)
     where = f" at step '{bad.title or bad.id}'" if bad else ""
+    how = _ENDED.get(run.status, run.status)
+    go_on = f"imt runs resume {run.id}"
+    if run.error.startswith("DeniedError") or " denied " in run.error:
+        go_on = "run the runbook anew, or edit the cell to ask under another name, and resume"
     raise StepError(
-        f"Run of '{run.runbook}' {run.status}{where}: {run.error or 'no reason given'}",
-        hint=f"Everything up to there is in {run.output_path}.",
+        f"Run of '{run.runbook}' {how}{where}: {run.error or 'no reason given'}",
+        hint=f"Everything up to there is in {run.output_path}. To go on: {go_on}",
     )
+
+
+_ENDED = {
+    "kernel-died": "lost its kernel",
+    "timed-out": "took too long",
+    "cancelled": "was cancelled",
+    "lost": "was lost",
+}
+"""What became of a run, in words, by its status; 'failed' is one already."""
 
 
 def carry_out(

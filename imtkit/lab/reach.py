@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit
 from imtkit import errors
 from imtkit.config import Settings
 from imtkit.errors import ImtkitError, RunError
+from imtkit.runs import lease as leases
 from imtkit.runs.lease import Process, this_process
 
 _API = "imtkit/api/"
@@ -49,7 +50,7 @@ class Server:
 def announce(settings: Settings, url: str, token: str) -> Path:
     """Say that this process serves the workspace; the file that says so."""
     folder = _folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     server = Server(url, token, this_process(), sys.executable, _log(settings))
     path = folder / f"server-{os.getpid()}.json"
     part = path.with_suffix(".part")
@@ -65,9 +66,13 @@ def withdraw(record: Path) -> None:
     record.unlink(missing_ok=True)
 
 
-def server_of(settings: Settings) -> Server | None:
-    """The newest living server of this workspace, with this very Python and log; else None."""
+def server_of(settings: Settings, run: str = "") -> Server | None:
+    """The newest living server of this workspace, with this very Python and log; else None.
+
+    With a run's id, the one that holds the run and its kernel.
+    """
     found = []
+    holder = leases.runner_of(_folder(settings), run) if run else None
     here = (sys.executable, _log(settings))
     for path in _folder(settings).glob("server-*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):
@@ -77,6 +82,8 @@ def server_of(settings: Settings) -> Server | None:
                 path.unlink(missing_ok=True)
             elif (server.python, server.log) == here and server.token:
                 found.append((path.stat().st_mtime_ns, server))
+    if run:
+        found = [one for one in found if one[1].process == holder]
     return max(found, key=lambda one: one[0])[1] if found else None
 
 

@@ -16,7 +16,7 @@ from imtkit.kit import Desk, handover, resume, running, runs
 from imtkit.kit.runs import Control, OnStep
 from imtkit.lab.handlers import ID, ImtHandler, Routes, guarded
 from imtkit.lab.office import Office
-from imtkit.lab.runs import Job, ServerRuns, Tell, run_of_notebook
+from imtkit.lab.runs import Asked, Job, ServerRuns, Tell, run_of_notebook
 from imtkit.model.incident import Run
 from imtkit.runs.conditions import limit_from
 
@@ -36,6 +36,12 @@ class RunHandler(ImtHandler):
         """The login's name, else the one the request gives; empty is whom the machine knows."""
         (named,) = self.body("actor") if self.request.body else ("",)
         return self.identity or (str(named) if named and is_somebody(str(named)) else "")
+
+    @property
+    def order(self) -> str:
+        """What whoever asks for a run calls it, to cancel it before it has an id."""
+        (order,) = self.body("order")
+        return order if isinstance(order, str) else ""
 
     async def at_desk(self, task: Callable[[Desk], Any]) -> Any:  # noqa: ANN401
         """What the task answers, with whoever acts at the desk."""
@@ -122,11 +128,9 @@ class RunsHandler(RunHandler):
             )
 
         control = Control(limit_from(timeout), limit_from(deadline))
-        actor = self.actor
+        actor, order = self.actor, self.order
         await self.stream(
-            lambda tell: self.runs.begin(
-                task, actor=actor, source="cli", control=control, tell=tell
-            )
+            lambda tell: self.runs.begin(task, Asked(actor, "cli", tell, order), control)
         )
 
 
@@ -147,10 +151,10 @@ class ResumeHandler(RunHandler):
         """Go on with ``{"parameters", "actor"}``; lines as for a run that begins."""
         with self.errors():
             given = _table(self.body("parameters")[0])
-        actor = self.actor
+        actor, order = self.actor, self.order
         await self.stream(
             lambda tell: self.runs.resume(
-                run_id, actor=actor, source="cli", control=Control(), tell=tell, parameters=given
+                run_id, Asked(actor, "cli", tell, order), Control(), given
             )
         )
 
@@ -179,13 +183,24 @@ class GiveHandler(RunHandler):
 
         actor = self.actor
         with self.errors():
-            self.runs.resume(run.id, actor=actor, source="lab", control=Control(), tell=tell)
+            self.runs.resume(run.id, Asked(actor, "lab", tell), Control())
         line = await lines.get()
         if "error" in line:
             self.set_status(409)
             self.finish(line["error"])
             return
         self.finish(await self.state(await self.at_desk(lambda desk: resume.find(desk, run.id))))
+
+
+class CancelOrderHandler(RunHandler):
+    """Somebody wishes that what they asked for end, before it is a run with an id."""
+
+    @guarded
+    async def post(self, order: str) -> None:
+        """``{"actor"}``; what is over, or not known here, stays as it is."""
+        actor = self.actor or await self.at_desk(lambda desk: desk.actor)
+        self.runs.cancel_order(order, actor or "whoever asked for it")
+        self.finish({})
 
 
 class CancelHandler(RunHandler):
@@ -217,5 +232,6 @@ def run_routes(office: Office, runs: ServerRuns) -> Routes:
         (f"/runs/({ID})/take", TakeHandler),
         (f"/runs/({ID})/give", GiveHandler),
         (f"/runs/({ID})/cancel", CancelHandler),
+        (f"/orders/({ID})/cancel", CancelOrderHandler),
     ]
     return [(path, handler, parts) for path, handler in answering]

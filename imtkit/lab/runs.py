@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from imtkit.config import Settings
-from imtkit.errors import ImtkitError, InputError, NotFoundError, StateError
+from imtkit.errors import ImtkitError, InputError, NotFoundError, RunError, StateError
 from imtkit.kit import Desk, expectation, handover, incidents, resume, running
 from imtkit.kit.documents import plain
 from imtkit.kit.runs import Control, OnStep, lease_folder, require_completed
@@ -39,11 +40,25 @@ Task = Callable[[Desk, OnStep, Control], Run]
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks for a run, through which face, and what hears of it.
+
+    ``order`` is what they call it before it is a run with an id.
+    """
+
+    actor: str
+    source: str
+    tell: Tell
+    order: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One run's work here: it waits for its turn, goes on, or is over."""
 
     done: Future[None]
     control: Control
+    asked: Asked
 
 
 class ServerRuns:
@@ -84,16 +99,16 @@ class ServerRuns:
             await self._kernels.end(held.run)
             leases.drop(self._settings.outputs / ".running", held.run)
 
-    def begin(self, task: Task, *, actor: str, source: str, control: Control, tell: Tell) -> Job:
+    def begin(self, task: Task, asked: Asked, control: Control) -> Job:
         """Have a run carried out as soon as there is room.
 
-        ``tell`` hears {"waits"} when there is none yet, {"begun"} with the run's id, {"step"}
-        for each step, at the end {"run"} or {"error"}, and then the empty message. NotFoundError
-        when this server has no workspace.
+        Whoever asked hears {"waits"} when there is none yet, {"begun"} with the run's id, {"step"}
+        for each step, {"resumed"} with words of how a run goes on, at the end {"run"} or {"error"},
+        and then the empty message. NotFoundError when this server has no workspace.
         """
         if self._hands is None or self._loop is None:
             raise NotFoundError("This Jupyter server has no workspace to run in.")
-        loop = self._loop
+        loop, tell = self._loop, asked.tell
 
         def kernel(wanted: Wanted) -> Kernel:
             tell({"begun": _begun(wanted)})
@@ -102,11 +117,11 @@ class ServerRuns:
         told = Control(control.step_seconds, control.run_seconds, control.stop, kernel)
 
         def carry(desk: Desk) -> None:
-            self._carry(desk.acting_as(desk.who(), source), task, told, tell)
+            self._carry(desk.acting_as(desk.who(), asked.source), task, told, tell)
 
         def work() -> None:
             try:
-                self._office.now(carry, actor=actor)
+                self._office.now(carry, actor=asked.actor)
             except ImtkitError as error:
                 tell({"error": error_document(error)})
             finally:
@@ -115,10 +130,20 @@ class ServerRuns:
         ahead = sum(not job.done.done() for job in self._jobs)
         if ahead >= self._settings.kernels.runs_at_once:
             tell({"waits": ahead})
-        job = Job(self._hands.submit(work), told)
+        job = Job(self._hands.submit(work), told, asked)
         self._jobs.add(job)
         job.done.add_done_callback(lambda _: loop.call_soon_threadsafe(self._over, job))
         return job
+
+    def cancel_order(self, order: str, actor: str) -> None:
+        """End what was asked for: out of the queue, or as a cancel does before its first step."""
+        for job in [one for one in self._jobs if order and one.asked.order == order]:
+            if job.done.cancel():
+                problem = RunError("It was cancelled while it waited for its turn; nothing ran.")
+                job.asked.tell({"error": error_document(problem)})
+                job.asked.tell({})
+            else:
+                job.control.stop.ask("cancelled", f"cancelled by {actor}")
 
     def _over(self, job: Job) -> None:
         self._jobs.discard(job)
@@ -160,11 +185,8 @@ class ServerRuns:
     def resume(
         self,
         run_id: str,
-        *,
-        actor: str,
-        source: str,
+        asked: Asked,
         control: Control,
-        tell: Tell,
         parameters: Mapping[str, Any] | None = None,
     ) -> Job:
         """Have a run go on: on the kernel that ran its steps, where that lives.
@@ -179,7 +201,7 @@ class ServerRuns:
 
         def task(desk: Desk, on_step: OnStep, control: Control) -> Run:
             # Now, and not when it was asked for: it may have waited long for its turn.
-            if actor == SERVER and not handover.may_go_on(desk, run_id):
+            if asked.actor == SERVER and not handover.may_go_on(desk, run_id):
                 raise StateError(f"Run {run_id} does not go on by itself any more.")
             held = self._kernels.of(run_id)
             is_same = held is not None and self._kernels.is_same(held)
@@ -190,11 +212,11 @@ class ServerRuns:
                 run_id,
                 parameters=parameters,
                 on_step=on_step,
-                control=control,
-                is_same_kernel=is_same,
+                control=replace(control, is_same_kernel=is_same),
+                tell=lambda words: asked.tell({"resumed": words}),
             )
 
-        job = self.begin(task, actor=actor, source=source, control=control, tell=tell)
+        job = self.begin(task, asked, control)
         loop = asyncio.get_running_loop()
         self._going_on.add(run_id)
         job.done.add_done_callback(
@@ -235,16 +257,19 @@ class ServerRuns:
         for run_id in await self._kernels.end_idle(self._settings.kernels.keep_minutes * 60):
             leases.drop(self._settings.outputs / ".running", run_id)
         for held in self._kernels.all():
-            if held.idle_since is not None and held.run not in self._going_on:
+            if held.idle_since is None or held.run in self._going_on:
+                continue
+            run = await self._quietly(partial(resume.find, run_id=held.run))
+            if run is not None and run.status == "cancelled":
+                await self.end_kernel(run)
+            else:
                 await self._go_on_if_answered(held.run)
 
     async def _go_on_if_answered(self, run_id: str) -> None:
         if not await self._quietly(lambda desk: handover.may_go_on(desk, run_id)):
             return
         with suppress(StateError):  # somebody else has just asked for it
-            self.resume(
-                run_id, actor=SERVER, source="server", control=Control(), tell=lambda _: None
-            )
+            self.resume(run_id, Asked(SERVER, "server", lambda _: None), Control())
 
     async def _quietly(self, task: Callable[[Desk], Any]) -> Any:  # noqa: ANN401
         """What a task answers; None while the log cannot be read: the next look tries anew."""

@@ -315,6 +315,8 @@ def _run_finished(incident: Incident, entry: Entry) -> Incident:
         status=_text(entry, "status"),
         finished_at=entry.occurred_at,
         error=_text(entry, "error"),
+        # What failed may still be in somebody's hands; what was cancelled or completed is over.
+        holder="" if _text(entry, "status") in ("cancelled", "completed") else run.holder,
     )
     return _put_run(incident, ended)
 

@@ -99,6 +99,15 @@ def left_behind(folder: Path) -> Iterator[Lease]:
                 yield lease
 
 
+def runner_of(folder: Path, run: str) -> Process | None:
+    """The process that holds a run and its kernel; None where nobody does, or it is gone."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        told = json.loads(_path(folder, run).read_text(encoding="utf-8"))
+        runner = Process(**told["runner"])
+        return None if runner.is_gone else runner
+    return None
+
+
 def end_kernel(lease: Lease) -> None:
     """Kill what is left of a lease's kernel and its children, and remove its sockets."""
     kernel = lease.kernel

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from shutil import copy
 
@@ -21,6 +22,7 @@ from terminal import IMT, Called, imt_process
 
 from imtkit.kit import Desk, gates, incidents, open_desk, resume
 from imtkit.model.incident import Run
+from imtkit.runs.lease import process_of
 
 ANN = {"IMT_USER": "Ann Example"}
 PID = "import os\nprint('pid', os.getpid())"
@@ -198,13 +200,59 @@ def test_ctrl_c_at_the_terminal_cancels_the_run_in_the_server(lab: Lab, desk: De
     until(lambda: any(step.status == "running" for step in _newest(desk).steps))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    assert process.returncode != 0
+    assert process.returncode == 130
     assert "cancelled" in out
     assert "Traceback" not in err
     run = _newest(desk)
     assert (run.status, run.error) == ("cancelled", "cancelled by Ann Example")
     assert [step.status for step in run.steps] == ["cancelled", "not-run"]
     assert lab.get("me").ok
+
+
+def test_a_run_that_was_taken_over_and_cancelled_is_over(imt, lab: Lab, desk: Desk):
+    """Nobody is asked any more, nobody holds it, and its kernel goes."""
+    run = resume.find(desk, imt("run", "asks", "--json").json["id"])
+    kernels = lab.kernels()
+    imt("take", run.id, "--no-browser", IMT_USER="Ada Lovelace")
+    assert imt("runs", "cancel", run.id).code == 0
+    over = resume.find(desk, run.id)
+    assert (over.status, over.holder) == ("cancelled", "")
+    assert run.incident not in imt("gate", "list").out
+    refused = imt("runs", "give", run.id)
+    assert refused.code != 0
+    assert f"imt runs resume {run.id}" in refused.err
+    lease = lab.workspace / "outputs" / ".running" / f"{run.id}.json"
+    until(lambda: not lease.exists() and not all(one.is_running() for one in kernels))
+
+
+def test_a_run_that_goes_on_says_how(imt, lab: Lab, desk: Desk):
+    """Its kernel, what was changed meanwhile, and which of its steps these are."""
+    run = resume.find(desk, imt("run", "breaks", "--json").json["id"])
+    path = lab.workspace / run.output_path
+    path.write_text(path.read_text().replace("1 / depth", "2 / depth"))
+    done = imt("runs", "resume", run.id, "-p", "depth=1")
+    assert done.code == 0, done.err
+    assert f"Going on with {run.id} on the same kernel." in done.err
+    assert "Changed since it ran: '1 / depth'." in done.err
+    assert "[3/4] 2 / depth: completed" in done.err
+    assert f"completed, run {run.id}." in done.out
+
+
+def test_a_run_goes_on_in_the_server_that_holds_its_kernel(imt, lab: Lab, desk: Desk):
+    """Another server of the workspace, though newer, is not asked."""
+    run = resume.find(desk, imt("run", "breaks", "--json").json["id"])
+    (known,) = (lab.workspace / "outputs" / ".running").glob("server-*.json")
+    told = json.loads(known.read_text())
+    newer = known.with_name("server-1.json")
+    process = psutil.Process()
+    other = {**told, "url": "http://127.0.0.1:9/", "process": asdict(process_of(process.pid))}
+    newer.write_text(json.dumps(other))
+    try:
+        done = imt("runs", "resume", run.id, "-p", "depth=1")
+        assert done.code == 0, done.err
+        assert "on the same kernel" in done.err
+    finally:
+        newer.unlink()
 
 
 def begun(lab: Lab, count: int) -> list[subprocess.Popen[str]]:
@@ -231,6 +279,13 @@ def test_a_server_that_is_killed_leaves_the_truth(tmp_path: Path):
         (late,) = begun(lab, 1)
         assert late.stderr is not None
         assert "waits for its turn" in late.stderr.readline()
+        (idle,) = begun(lab, 1)
+        assert idle.stderr is not None
+        assert "waits for its turn" in idle.stderr.readline()
+        idle.send_signal(signal.SIGINT)  # it leaves the queue at once, and nothing of it runs
+        _, err = idle.communicate(timeout=10)
+        assert idle.returncode != 0
+        assert "cancelled while it waited for its turn" in err
         kernels = lab.process.children(recursive=True)
         lab.process.kill()
         lab.process.wait()
