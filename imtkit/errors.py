@@ -70,9 +70,16 @@ class NotFoundError(InputError):
     exit_code = 3
 
     @classmethod
-    def of(cls, kind: str, name: str, known: Iterable[str], *, where: str = "") -> NotFoundError:
-        """An error that names the nearest known name, or lists a few that exist."""
-        return cls(f"{kind} '{name}' not found{where}.", hint=suggestion(name, known))
+    def of(
+        cls, kind: str, name: str, known: Iterable[str], *, where: str = "", see: str = ""
+    ) -> NotFoundError:
+        """An error that names the nearest known name, or lists a few that exist.
+
+        ``see``, a command that lists them, is told instead where no few of them are of use.
+        """
+        names = list(known)
+        hint = f"See what there is: {see}" if see and not _nearest(name, names) else ""
+        return cls(f"{kind} '{name}' not found{where}.", hint=hint or suggestion(name, names))
 
 
 class ParameterError(InputError):
@@ -176,10 +183,14 @@ class RecordError(ImtkitError):
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The sentence that helps somebody who mistyped ``name``; empty when nothing is known."""
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    near = _nearest(name, names)
     if near:
-        return f"Did you mean '{near[0]}'?"
+        return f"Did you mean '{near}'?"
     if not names:
         return ""
     shown = ", ".join(f"'{one}'" for one in names[:8])
     return f"Known: {shown}{' …' if len(names) > 8 else ''}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    return next(iter(get_close_matches(name, sorted(known), n=1, cutoff=0.5)), "")

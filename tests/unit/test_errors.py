@@ -90,3 +90,11 @@ def test_what_is_not_found_names_the_nearest() -> None:
     assert suggestion("zzz", ["b", "a"]) == "Known: 'a', 'b'"
     assert suggestion("zzz", map(str, range(20))).endswith("'15' …")
     assert suggestion("zzz", []) == ""
+
+
+def test_what_is_not_found_among_many_says_how_to_list_them() -> None:
+    """Where a few of them would tell nothing; one that is near is named all the same."""
+    far = NotFoundError.of("Run", "zzz", iter(["20261121", "20261122"]), see="imt runs list")
+    assert far.hint == "See what there is: imt runs list"
+    near = NotFoundError.of("Run", "2026112", iter(["20261121", "zzz"]), see="imt runs list")
+    assert near.hint == "Did you mean '20261121'?"
