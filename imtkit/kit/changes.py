@@ -9,7 +9,6 @@ from imtkit.errors import (
     AuthorityError,
     DeniedError,
     InputError,
-    NotFoundError,
     StateError,
     StepError,
     WaitingError,
@@ -18,7 +17,7 @@ from imtkit.kit import gates
 from imtkit.kit.desk import Desk, id_of
 from imtkit.kit.gates import Question
 from imtkit.model.entries import Draft, is_automation
-from imtkit.model.gates import OUTCOMES, Change, gate_id
+from imtkit.model.gates import ANEW, OUTCOMES, Change, gate_id
 from imtkit.model.incident import Incident
 from imtkit.model.words import moment_text, one_line
 
@@ -64,7 +63,7 @@ def ask(desk: Desk, incident_id: str, plan: Plan, question: Question) -> Change:
 
 
 def get(desk: Desk, incident_id: str, change: str) -> Change:
-    """A change as the log has it now; NotFoundError names the nearest."""
+    """A change as the log has it now; found as by ``gates.gate_of``."""
     return _of(desk.store.incident(id_of(incident_id)), change)
 
 
@@ -81,7 +80,7 @@ def carry_out(
     recorded and raised on. WaitingError before it is approved, DeniedError when it was not,
     StepError when it failed, StateError when nobody knows whether an earlier try did it.
     """
-    gates.state(desk, incident_id, change)
+    change = gates.state(desk, incident_id, change).id
     found = _begin(desk, incident_id, change)
     if found.state == "begun":
         _attempt(desk, incident_id, found, do)
@@ -109,14 +108,16 @@ def settle(desk: Desk, incident_id: str, change: str, outcome: str, *, reason: s
     if not reason.strip():
         raise InputError("Settling a change needs a reason.", hint="Say how you know it.")
 
+    asked = get(desk, incident_id, change).id  # once: a short name may mean another a moment later
+
     def unless_known(incident: Incident) -> Sequence[Draft]:
-        found = _of(incident, change)
+        found = _of(incident, asked)
         _check_unsettled(incident, found)
         told = {"change": found.id, "outcome": outcome, "reason": reason.strip()}
         return [desk.draft("change.settled", told)]
 
     desk.store.change(id_of(incident_id), unless_known)
-    return get(desk, incident_id, change)
+    return get(desk, incident_id, asked)
 
 
 def _check_unsettled(incident: Incident, change: Change) -> None:
@@ -165,7 +166,7 @@ def _check_may_begin(incident_id: str, change: Change) -> None:
             raise gates.expired(gate)
         case "denied":
             reason = f": {gate.reason}" if gate.reason else ""
-            raise DeniedError(f"{gate.by} denied the change '{change.title}'{reason}")
+            raise DeniedError(f"{gate.by} denied the change '{change.title}'{reason}", hint=ANEW)
         case "failed":
             raise failed(change)
         case "begun":
@@ -203,8 +204,8 @@ def _check_same(known: Change, plan: Plan, question: Question) -> None:
 
 
 def _of(incident: Incident, change: str) -> Change:
-    found = incident.change(change)
-    if found is None:
-        known = (one.id for one in incident.changes)
-        raise NotFoundError.of("Change", change, known, where=f" on {incident.id}")
-    return found
+    """The change of this name; one whose end nobody knows comes before the others."""
+    among = {one.id: one for one in incident.changes}
+    unsettled = [one.gate for one in incident.changes if one.state == "begun"]
+    asked = [one.gate for one in incident.changes]
+    return among[gates.named(change, asked, incident, first=unsettled, kind="Change").id]

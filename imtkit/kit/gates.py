@@ -11,7 +11,7 @@ from imtkit.errors import AuthorityError, DeniedError, InputError, NotFoundError
 from imtkit.kit import expiry
 from imtkit.kit.desk import Desk, id_of
 from imtkit.model.entries import Draft, is_automation, utc_text
-from imtkit.model.gates import APPROVE, Gate, gate_id
+from imtkit.model.gates import ANEW, APPROVE, Gate, gate_id
 from imtkit.model.incident import Incident
 from imtkit.model.words import moment_text
 
@@ -82,7 +82,7 @@ def open_(desk: Desk, incident_id: str, question: Question) -> Gate:
 
 
 def get(desk: Desk, incident_id: str, gate: str) -> Gate:
-    """A gate, or the approval of a change, as the log has it now."""
+    """A gate, or the approval of a change, as the log has it now; found as by ``gate_of``."""
     return gate_of(desk.store.incident(id_of(incident_id)), gate)
 
 
@@ -92,7 +92,7 @@ def state(desk: Desk, incident_id: str, gate: str) -> Gate:
     if not found.is_due(desk.clock.now()):
         return found
     desk.store.change(id_of(incident_id), lambda incident: expiry.overdue(desk, incident))
-    return get(desk, incident_id, gate)
+    return get(desk, incident_id, found.id)
 
 
 def answer(
@@ -106,15 +106,16 @@ def answer(
 ) -> Gate:
     """Answer a gate, or approve or deny a change: once, whoever races whom.
 
-    The same answer by the same person again changes nothing. AuthorityError when this actor may
-    not answer, DeniedError when its time is over, StateError when somebody answered before or
-    the answer arrives after ``not_after``.
+    It is found as by ``gate_of``. The same answer by the same person again changes nothing.
+    AuthorityError when this actor may not answer, DeniedError when its time is over, StateError
+    when somebody answered before or the answer arrives after ``not_after``.
     """
     actor = desk.who()
+    asked = get(desk, incident_id, gate).id  # once: a short name may mean another a moment later
 
     def decide(incident: Incident) -> Sequence[Draft]:
         now = desk.clock.now()
-        found = gate_of(incident, gate)
+        found = gate_of(incident, asked)
         chosen = _chosen(found, answer_)
         refused = refusal(incident, found, actor)
         if refused is not None:
@@ -130,7 +131,7 @@ def answer(
         return [_answer_draft(desk, incident, found, (chosen, reason.strip()))]
 
     desk.store.change(id_of(incident_id), decide)
-    after = get(desk, incident_id, gate)
+    after = get(desk, incident_id, asked)
     if after.state == "expired":
         raise expired(after)
     return after
@@ -189,19 +190,42 @@ def refusal(incident: Incident, gate: Gate, actor: str) -> AuthorityError | None
 
 def expired(gate: Gate) -> DeniedError:
     """The error of a gate that nobody answered in time."""
-    return DeniedError(
-        expiry.words(gate),
-        hint="It takes no answer any more. Run the runbook anew, or ask under another name.",
-    )
+    return DeniedError(expiry.words(gate), hint=ANEW)
 
 
 def gate_of(incident: Incident, gate: str) -> Gate:
-    """An incident's gate by its id; NotFoundError names the nearest."""
-    found = incident.gate(gate)
-    if found is None:
-        known = [one.id for one in incident.gates] + [one.id for one in incident.changes]
-        raise NotFoundError.of("Gate", gate, known, where=f" on {incident.id}")
-    return found
+    """An incident's gate, or the approval of a change: by its id, or by how its id ends.
+
+    'fail-over' is enough for '20261121t201600z-1a2b3c-fail-over'; one that waits comes before
+    those that do not. InputError where several are meant, NotFoundError names the nearest.
+    """
+    return named(gate, incident.asked_gates, incident, first=incident.waiting_gates)
+
+
+def named(
+    name: str,
+    among: Sequence[Gate],
+    incident: Incident,
+    *,
+    first: Sequence[Gate] = (),
+    kind: str = "Gate",
+) -> Gate:
+    """The one of these gates that a name means, as in ``gate_of``; ``first`` are preferred."""
+    typed = name.strip().casefold()
+    whole = [one for one in among if one.id == name] or [
+        one for one in among if one.id.casefold() == typed
+    ]
+    ending = [one for one in among if typed and one.id.casefold().endswith(f"-{typed}")]
+    found = whole or [one for one in ending if one in first] or ending
+    if len(found) == 1:
+        return found[0]
+    if found:
+        choice = ", ".join(f"'{one.id}'" for one in found)
+        raise InputError(
+            f"'{name}' may mean any of {len(found)} on {incident.id}.", hint=f"One of: {choice}"
+        )
+    where, known = f" on {incident.id}", [one.id for one in among]
+    raise NotFoundError.of(kind, name, known, where=where, see="" if known else "imt gate list")
 
 
 def check_asked(who: Sequence[str], within: timedelta | None) -> None:

@@ -22,6 +22,8 @@ MIME_TYPE = "application/vnd.imtkit.gate+json"
 APPROVE, DENY = "approve", "deny"
 EXPIRY = "automation/expiry"
 """Who writes down that nobody answered in time."""
+ANEW = "Run the runbook anew, or ask under another name: edit the cell, then resume."
+"""What to do after a denial; whoever only resumes meets it again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,48 @@ def test_only_words_that_were_offered_are_answers(desk: Desk, incident_id: str) 
         gates.answer(desk, incident_id, "nothing", "yes")
 
 
+OTHER = "20261121T130000Z-d4e5f6"
+
+
+@pytest.mark.parametrize("typed", ["fail-over", "FAIL-OVER", f"{RUN}-fail-over"])
+def test_the_end_of_its_id_names_a_gate(desk: Desk, incident_id: str, typed: str) -> None:
+    """In any case of letters: the run's part need not be typed; the whole id is logged."""
+    gate = gates.open_(desk, incident_id, GO)
+    assert gates.get(desk, incident_id, typed) == gate
+    assert gates.answer(desk, incident_id, typed, "yes").id == gate.id
+    assert gates.answer(desk, incident_id, typed, "yes").answer == "yes"
+    assert incidents.get(desk, incident_id).entries[-1].data["gate"] == gate.id
+    for part in ("ail-over", "fail", "-", " "):
+        with pytest.raises(NotFoundError):
+            gates.get(desk, incident_id, part)
+
+
+def test_of_several_gates_the_one_that_waits_is_meant(desk: Desk, incident_id: str) -> None:
+    """Of several that wait none is guessed; a gate of just this id comes before all others."""
+    first = gates.open_(desk, incident_id, GO).id
+    second = gates.open_(desk, incident_id, Question("Fail over?", run=OTHER)).id
+    with pytest.raises(InputError, match="any of 2 on INC") as refused:
+        gates.answer(desk, incident_id, "fail-over", "yes")
+    assert refused.value.hint == f"One of: '{first}', '{second}'"
+    assert types(desk, incident_id) == ["gate.opened", "gate.opened"]
+    gates.answer(desk, incident_id, first, "no")
+    assert gates.answer(desk, incident_id, "fail-over", "yes").id == second
+    with pytest.raises(InputError, match="any of 2"):
+        gates.get(desk, incident_id, "fail-over")
+    gates.open_(desk, incident_id, Question("Fail over?"))
+    assert gates.get(desk, incident_id, "fail-over").id == "fail-over"
+
+
+def test_a_gate_of_a_run_that_is_over_is_not_preferred(
+    desk: Desk, incident_id: str, clock: FixedClock
+) -> None:
+    """The run that was cancelled waits for nothing; the one after it does."""
+    parked(desk, incident_id, clock)
+    desk.store.append(incident_id, desk.draft("run.finished", {"run": RUN, "status": "cancelled"}))
+    second = gates.open_(desk, incident_id, Question("Fail over?", run=OTHER)).id
+    assert gates.get(desk, incident_id, "fail-over").id == second
+
+
 def test_whoever_is_named_or_holds_the_role_may_answer(desk: Desk, incident_id: str) -> None:
     """Others may not, nor whoever held the role before."""
     asked = Question("Fail over?", who=("incident commander", "Di Deputy"))
@@ -354,8 +396,9 @@ def test_nothing_is_done_without_approval(desk: Desk, incident_id: str, clock: F
     clock.move(minutes=2)
     with pytest.raises(DeniedError, match="expired"):
         gates.answer(desk.acting_as("Bo"), incident_id, late.id, "approve")
-    with pytest.raises(DeniedError, match="expired"):
+    with pytest.raises(DeniedError, match="expired") as refused:
         changes.carry_out(desk, incident_id, late.id, deeds.do, deeds.verify)
+    assert refused.value.hint.startswith("Run the runbook anew, or ask under another name")
     assert deeds.done == []
 
 
@@ -418,6 +461,32 @@ def test_a_person_settles_what_nobody_knows_the_end_of(
         with pytest.raises(StepError, match="I looked at it") as failure:
             changes.carry_out(desk, incident_id, change.id, deeds.do, deeds.verify)
         assert failure.value.hint == "Rollback: demote it"
+
+
+def test_the_end_of_its_id_names_a_change(desk: Desk, incident_id: str) -> None:
+    """The one whose end nobody knows, where there are several; the whole id is logged."""
+    asked(desk, incident_id, name="promote")
+    change = begun(desk, incident_id)
+    other = Question(PLAN.title, run=OTHER)
+    changes.ask(desk, incident_id, PLAN, other)
+    short = "change-promote-the-replica"
+    assert change.id.endswith(f"-{short}")
+    settled = changes.settle(desk, incident_id, short, "executed", reason="I looked")
+    assert settled.id == change.id
+    assert incidents.get(desk, incident_id).entries[-1].data["change"] == change.id
+    with pytest.raises(InputError, match="any of 2"):
+        changes.get(desk, incident_id, short)
+
+
+def test_a_change_that_is_not_there_tells_which_are(desk: Desk, incident_id: str) -> None:
+    """The nearest, else those there are; where there is none, what lists all that is asked."""
+    with pytest.raises(NotFoundError, match="Change 'promot' not found on INC") as missing:
+        changes.settle(desk, incident_id, "promot", "failed", reason="r")
+    assert "imt gate list" in missing.value.hint
+    known = asked(desk, incident_id).id
+    with pytest.raises(NotFoundError) as missing:
+        changes.settle(desk, incident_id, "zzz", "failed", reason="r")
+    assert missing.value.hint == f"Known: '{known}'"
 
 
 def test_only_what_is_unknown_is_settled_and_only_by_people(desk: Desk, incident_id: str) -> None:
