@@ -13,8 +13,10 @@ from imtkit.model.gates import OUTCOMES
 from imtkit.model.words import moment_text, one_line
 
 if TYPE_CHECKING:
+    from imtkit.config import Settings
     from imtkit.kit.gates import Waiting
     from imtkit.model.gates import Change, Gate
+    from imtkit.model.incident import Run
 
 
 @click.group(cls=Noun)
@@ -46,13 +48,17 @@ def list_(face: Face) -> None:
 @everywhere
 @pass_face
 def show(face: Face, incident_id: str, gate_id: str) -> None:
-    """Show a gate or a change: what is asked, of whom, and what was answered."""
+    """Show a gate or a change: what is asked, of whom, and what was answered.
+
+    GATE is its id, or how its id ends.
+    """
     from imtkit.kit import gates, incidents
     from imtkit.model.gate_drawing import gate_state_in, gate_text
 
     with face.desk() as desk:
         incident = incidents.get(desk, incident_id)
-    known, change = gates.gate_of(incident, gate_id), incident.change(gate_id)
+    known = gates.gate_of(incident, gate_id)
+    change = incident.change(known.id)
     said = gate_state_in(incident, known)
     face.give(change or known, lambda: gate_text(known, change, state=said))
 
@@ -70,15 +76,19 @@ def show(face: Face, incident_id: str, gate_id: str) -> None:
 @writes
 @pass_face
 def answer(face: Face, incident_id: str, gate_id: str, answer_: str, reason: str) -> None:
-    """Answer a gate, or approve or deny a change. The first answer stands."""
+    """Answer a gate, or approve or deny a change. The first answer stands.
+
+    GATE is its id, or how its id ends: of several the one that waits.
+    """
     from imtkit.kit import gates, incidents
 
     with face.desk() as desk:
         answered = gates.answer(desk, incident_id, gate_id, answer_, reason=reason)
         run = incidents.get(desk, incident_id).run(answered.run)
+        next_ = _what_next(desk.settings, run) if run is not None else ""
     face.give(answered, _answered_line(answered))
-    if run is not None and run.status == "waiting" and not run.holder:
-        face.say(f"Its run goes on by itself in 'imt lab'; else: imt runs resume {run.id}")
+    if next_:
+        face.say(next_)
 
 
 @gate.command(
@@ -96,6 +106,7 @@ def settle(face: Face, incident_id: str, change_id: str, outcome: str, reason: s
     """Say how a change ended that was begun and whose end the log does not know.
 
     'executed': it was done; its run, resumed, verifies it. 'failed': it was not, or only in part.
+    CHANGE is its id, or how its id ends.
     """
     from imtkit.kit import changes, running
 
@@ -103,6 +114,23 @@ def settle(face: Face, incident_id: str, change_id: str, outcome: str, reason: s
         running.reap(desk, is_thorough=True)
         settled = changes.settle(desk, incident_id, change_id, outcome, reason=reason)
     face.give(settled, _settled_line(settled))
+
+
+def _what_next(settings: Settings, run: Run) -> str:
+    """What becomes of a run now that its gate is answered; empty where somebody has it in hand."""
+    if run.is_over:
+        from imtkit.kit.resume import RESUMABLE
+
+        how = "was cancelled" if run.status == "cancelled" else f"is {run.status}"
+        again = f" To go on all the same: imt runs resume {run.id}"
+        return f"Its run {how}; nothing goes on.{again if run.status in RESUMABLE else ''}"
+    if run.holder or run.status not in ("running", "waiting"):
+        return ""
+    from imtkit.lab import reach
+
+    if reach.server_of(settings, run.id) is not None:
+        return "Its run goes on by itself."
+    return f"Go on with it: imt runs resume {run.id}" if run.status == "waiting" else ""
 
 
 def _lines(found: Sequence[Waiting]) -> str:

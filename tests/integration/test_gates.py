@@ -13,8 +13,11 @@ from terminal import Imt, caller
 from imtkit.kit import Desk, changes, gates, incidents, open_desk, resume, runs
 from imtkit.kit.changes import Plan
 from imtkit.kit.gates import Question
+from imtkit.lab import reach
 from imtkit.model.gates import MIME_TYPE
 from imtkit.model.opening import Opening
+from imtkit.runs import lease
+from imtkit.runs.lease import Lease, this_process
 
 
 @pytest.fixture
@@ -81,15 +84,54 @@ def test_who_may_not_and_what_is_not_there(imt: Imt, gate: tuple[str, str]) -> N
 def test_a_change_is_settled_from_the_terminal(imt: Imt, log: Desk, gate: tuple[str, str]) -> None:
     """The list says what to do; what is said of it stands on its page."""
     plan = Plan("Promote", "it is down", "promote()", "it writes", "demote it")
-    change = changes.ask(log, gate[0], plan, Question("Promote"))
+    change = changes.ask(log, gate[0], plan, Question("Promote", run="r1"))
     imt("gate", "answer", gate[0], change.id, "approve")
     log.store.append(gate[0], log.draft("change.begun", {"change": change.id}))
     assert "begun, and the log does not say how it ended" in imt("gate", "list").out
     assert imt("gate", "settle", gate[0], change.id, "executed").code == 2
-    said = imt("gate", "settle", gate[0], change.id, "failed", "--reason", "still a replica")
+    said = imt("gate", "settle", gate[0], "change-promote", "failed", "--reason", "still a replica")
     assert said.out == "Promote – settled as failed, by Ann Example\nRollback: demote it\n"
     assert "as failed, by Ann Example" in imt("gate", "show", gate[0], change.id).out
     assert imt("gate", "settle", gate[0], change.id, "executed", "--reason", "r").code == 5
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("cancelled", "Its run was cancelled; nothing goes on. To go on all the same: imt runs"),
+        ("lost", "Its run is lost; nothing goes on. To go on all the same: imt runs resume r1"),
+        ("completed", "Its run is completed; nothing goes on.\n"),
+    ],
+)
+def test_an_answer_to_a_run_that_is_over_moves_nothing(
+    imt: Imt, log: Desk, gate: tuple[str, str], status: str, said: str
+) -> None:
+    """It is recorded, and whoever answered is told so, and what may be done."""
+    gates.open_(log, gate[0], Question("Scale up?", run="r1"))
+    log.store.append(
+        gate[0],
+        log.draft("run.started", {"run": "r1", "runbook": "scale"}),
+        log.draft("run.finished", {"run": "r1", "status": status}),
+    )
+    done = imt("gate", "answer", gate[0], "scale-up", "yes")
+    assert done.code == 0
+    assert done.err.startswith(said)
+
+
+@pytest.mark.parametrize("status", ["running", "waiting"])
+def test_an_answer_to_a_run_that_a_server_holds_needs_nothing_more(
+    imt: Imt, log: Desk, gate: tuple[str, str], status: str
+) -> None:
+    """It goes on by itself, also where the server was quicker than whoever asks."""
+    gates.open_(log, gate[0], Question("Scale up?", run="r1"))
+    log.store.append(gate[0], log.draft("run.started", {"run": "r1", "runbook": "scale"}))
+    if status == "waiting":
+        log.store.append(gate[0], log.draft("run.parked", {"run": "r1", "status": status}))
+    record = reach.announce(log.settings, "http://127.0.0.1:1/", "secret")
+    lease.keep(runs.lease_folder(log), Lease("r1", gate[0], this_process()))
+    answered = imt("gate", "answer", gate[0], "scale-up", "yes")
+    reach.withdraw(record)
+    assert answered.err == "Its run goes on by itself.\n"
 
 
 def test_a_run_parks_at_its_gate_and_goes_on(imt: Imt, log: Desk, workspace: Path) -> None:
@@ -109,8 +151,9 @@ def test_a_run_parks_at_its_gate_and_goes_on(imt: Imt, log: Desk, workspace: Pat
     (shown, error) = nbformat.read(workspace / run.output_path, 4).cells[1].outputs
     assert shown.data[MIME_TYPE] == {"incident": run.incident, "gate": asked.id}
     assert error.ename == "WaitingError"
-    answered = imt("gate", "answer", run.incident, asked.id, "no")
-    assert answered.err.endswith(f"imt runs resume {run.id}\n")
+    assert imt("gate", "show", run.incident, "fail-over", "--json").json["id"] == asked.id
+    answered = imt("gate", "answer", run.incident, "fail-over", "no")
+    assert answered.err == f"Go on with it: imt runs resume {run.id}\n"
     again = resume.resume(log, run.id)
     assert (again.id, again.status) == (run.id, "completed")
     assert len(incidents.get(log, run.incident).gates) == 1
