@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PAGE_WIDTH = 120
-"""How wide a page is that goes to a file or a program."""
+"""How wide a page is that goes to a file or a program, where COLUMNS does not say it."""
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class Face:
         is_ascii = not encoding.startswith("utf")
         click.echo(json.dumps(plain(document), indent=2, ensure_ascii=is_ascii))
 
-    def draw(self, part: object, *, piped_width: int = PAGE_WIDTH) -> None:
+    def draw(self, part: object, *, piped_width: int = 0) -> None:
         """Print a rich part on stdout: in colour on a terminal, plain elsewhere."""
         console = self.console(piped_width=piped_width)
         if console.is_terminal:
@@ -94,12 +94,16 @@ class Face:
             console.print(part)
         click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
-    def console(self, *, is_talk: bool = False, piped_width: int = PAGE_WIDTH) -> Console:
-        """A console on stdout, or on stderr for talk; it takes no text for markup."""
+    def console(self, *, is_talk: bool = False, piped_width: int = 0) -> Console:
+        """A console on stdout, or on stderr for talk; it takes no text for markup.
+
+        ``piped_width`` is that of what goes to a file or a program; without it COLUMNS says it,
+        where it is set.
+        """
         from rich.console import Console
 
         file = sys.stderr if is_talk else sys.stdout
-        width = None if file.isatty() else piped_width
+        width = None if file.isatty() else piped_width or _page_width()
         return Console(file=file, markup=False, highlight=False, emoji=False, width=width)
 
     def say(self, text: str) -> None:
@@ -111,6 +115,11 @@ class Face:
     def ask(self, question: str) -> str:
         """An answer from whoever sits at the terminal; asked again until there is one."""
         return str(click.prompt(question, err=True)).strip()
+
+
+def _page_width() -> int:
+    told = os.environ.get("COLUMNS", "")
+    return int(told) if told.isdecimal() and int(told) else PAGE_WIDTH
 
 
 pass_face = click.make_pass_decorator(Face, ensure=True)

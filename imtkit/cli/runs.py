@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -14,8 +15,7 @@ from imtkit.kit.documents import run_document
 from imtkit.model.words import moment_text, one_line, span_text
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from imtkit.cli.runs_table import RunsTable
     from imtkit.kit import Desk
     from imtkit.model.incident import Run, Step
     from imtkit.runs.conditions import StepEvent
@@ -247,37 +247,10 @@ def _news(run: Run, told: dict[str, str]) -> Iterator[StepEvent]:
             )
 
 
-def _table(found: list[Run]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
+def _table(found: list[Run]) -> RunsTable:
+    from imtkit.cli.runs_table import RunsTable
 
-    from imtkit.cli.pages import word
-
-    table = Table(box=None, padding=(0, 1), header_style="bold", pad_edge=False)
-    for name in ("Run", "Incident", "Runbook", "Status", "Steps", "At", "Began", "Took"):
-        table.add_column(name, no_wrap=name in ("Run", "Incident"), overflow="fold")
-    for run in found:
-        done = sum(step.status == "completed" for step in run.steps)
-        # What a completed run left out was for a denial; nothing of it is missing.
-        count = done if run.status == "completed" else len(run.steps)
-        table.add_row(
-            Text(run.id),
-            Text(run.incident),
-            Text(one_line(run.runbook)),
-            word(run.status),
-            Text(f"{done}/{count}"),
-            Text(one_line(_at(run), most=40)),
-            Text(moment_text(run.started_at)),
-            Text(span_text(run.elapsed) if run.elapsed else ""),
-        )
-    return table
-
-
-def _at(run: Run) -> str:
-    """The step that a run is at, or where it ended early."""
-    steps = (s for s in run.steps if s.status not in ("completed", "not-run"))
-    step = next(steps, None)
-    return (step.title or step.id) if step else ""
+    return RunsTable(found, datetime.now(UTC))
 
 
 def _page(run: Run, output: str) -> str:

@@ -82,6 +82,21 @@ def test_broken_configuration_is_named_with_its_place(workspace: Path, imt: Imt)
     assert "Did you mean 'severity'?" in imt("incident", "list").err
 
 
+def test_columns_says_how_wide_a_page_is(imt: Imt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds for a page that goes to a program too; the list of incidents has whole titles."""
+    imt("incident", "open", "--title", "long " * 30)
+
+    def widest(noun: str, *more: str) -> int:
+        return max(map(len, imt("incident", noun, *more).out.splitlines()))
+
+    monkeypatch.setenv("COLUMNS", "60")
+    assert widest("show", "INC-2026-0001") <= 60
+    assert widest("list") > 150
+    for columns in ("many", "0", ""):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert 80 < widest("show", "INC-2026-0001") <= 120
+
+
 def test_a_usage_that_cannot_be_read_is_json_too(imt: Imt) -> None:
     """Scripts that ask for JSON get their errors as JSON, wherever --json stands."""
     for words in (("incident", "open", "--json"), ("incident", "frobnicate", "--json")):

@@ -12,10 +12,11 @@ from clocks import FixedClock
 from rich.console import Console, RenderableType
 
 from imtkit.cli.pages import UNWRAPPED, incident_page, incident_table
+from imtkit.cli.runs_table import RunsTable
 from imtkit.kit import Desk, checklists, corrections, gates, incidents
 from imtkit.kit.gates import Question
 from imtkit.model.checklist import checklist_of
-from imtkit.model.incident import Incident, Summary
+from imtkit.model.incident import Incident, Run, Step, Summary
 from imtkit.model.opening import Opening
 
 NOW = datetime(2026, 11, 21, 14, 0, tzinfo=UTC)
@@ -180,3 +181,29 @@ def test_gates_are_on_the_page(desk: Desk) -> None:
     told = page[page.index("Gates and changes") : page.index("Timeline")]
     for said in ("answered: yes", "Fail over?", "lag is 0", "Ann Example", "waiting", "And back?"):
         assert said in told
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_each_run_is_one_line_with_its_time_so_far(width: int) -> None:
+    """Nothing wraps and no id is cut; what goes on has a time too, and UTC is said once."""
+    run = Run(
+        "20261121T134726Z-1a2b3c",
+        "a-runbook-with-a-rather-long-name",
+        "running",
+        "Ann",
+        NOW - timedelta(minutes=12, seconds=34),
+        incident="INC-2026-0042",
+        steps=(Step("a", "running", f"Look for {HOSTILE} and the longest of all queries"),),
+    )
+    over = replace(run, status="kernel-died", finished_at=NOW)
+    head, *lines = drawn(RunsTable([run, over], NOW), width).splitlines()
+    assert len(lines) == 2
+    for line, status in zip(lines, ("running", "kernel-died"), strict=True):
+        assert line.startswith(run.id)
+        assert line.rstrip().endswith("12 min 34 s")
+        assert status in line
+        assert "UTC" not in line
+        assert len(line.rstrip()) <= width
+    assert ("Began (UTC)" in head) == (width >= 110)
+    assert ("INC-2026-0042" in lines[0]) == (width >= 80)
+    assert ("Look" in lines[0]) == (width >= 80)
