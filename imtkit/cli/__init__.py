@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from imtkit.errors import ImtkitError
@@ -31,16 +32,23 @@ PIPE_CLOSED = 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    try:
+        from imtkit.cli.face import Face
+        from imtkit.runs import later
+
+        later.put_off_checks()
+        atexit.unregister(gc.freeze)  # when it is over, nobody looks through all that was imported
+        atexit.register(gc.freeze)
+        return _ended(list(sys.argv[1:] if arguments is None else arguments), Face())
+    except KeyboardInterrupt:  # before there was anything that could be stopped
+        sys.stderr.write("Stopped.\n")
+        return INTERRUPTED
+
+
+def _ended(given: list[str], face: Face) -> int:
+    """The exit code of one command, whatever it came to; its errors are told."""
     import click
 
-    from imtkit.cli.face import Face
-    from imtkit.runs import later
-
-    later.put_off_checks()
-    atexit.unregister(gc.freeze)  # when it is over, nobody looks through all that was imported
-    atexit.register(gc.freeze)
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    face = Face()
     try:
         return _called(given, face)
     except click.ClickException as error:
@@ -48,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         face.is_json = face.is_json or "--json" in given
         return _usage(error, face)
     except (click.Abort, KeyboardInterrupt):
-        return _failed("Stopped.", {"type": "Interrupted"}, face, INTERRUPTED)
+        return _stopped(face)
     except ImtkitError as error:
         _trace(face)
         return _told(error, face)
@@ -57,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
     except Exception as error:  # noqa: BLE001 # the outermost frame of this face
         _trace(face)
-        return _unexpected(error, face)
+        return _stopped(face) if _is_interrupt(error) else _unexpected(error, face)
 
 
 def _called(given: list[str], face: Face) -> int:
@@ -78,6 +86,24 @@ def _called(given: list[str], face: Face) -> int:
         code = 0
     sys.stdout.flush()
     return code
+
+
+def _stopped(face: Face) -> int:
+    return _failed("Stopped.", {"type": "Interrupted"}, face, INTERRUPTED)
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether it began with Ctrl-C: Python wraps what comes while it makes a class."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, KeyboardInterrupt):
+            return True
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            waiting += [one.__cause__, one.__context__]
+    return False
 
 
 def _usage(error: ClickException, face: Face) -> int:
@@ -122,6 +148,8 @@ def _failed(message: str, described: Mapping[str, object], face: Face, code: int
     """Say on stderr what went wrong and what to do next; the exit code given."""
     from imtkit.model.words import visible
 
+    with suppress(OSError, ValueError):  # where both lead to one place, the result stands first
+        sys.stdout.flush()
     if face.is_json:
         full = {"type": "", "message": message, "hint": "", "retryable": False, **described}
         sys.stderr.write(json.dumps({"error": full}, indent=2) + "\n")

@@ -210,6 +210,77 @@ def test_ctrl_c_ends_a_run_and_the_log_says_so(imt: Imt, workspace: Path) -> Non
     assert [run["status"] for run in runs] == ["cancelled"]
 
 
+@pytest.mark.parametrize("seconds", [0.2, 0.3, 0.5])
+def test_ctrl_c_while_modules_are_loaded_is_no_fault_of_ours(
+    workspace: Path, seconds: float
+) -> None:
+    """Whatever a command of the terminal is at when it is interrupted, it ends with 130."""
+    subprocess.run([sys.executable, "-c", SLOW], cwd=workspace, check=True)
+    words = [*IMT, "run", "slow.ipynb", "--here", "--actor", "Ann"]
+    with subprocess.Popen(words, cwd=workspace, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    # Before our first line runs, all is Python's own: it says so, and dies of the signal.
+    if process.returncode != -signal.SIGINT:
+        assert process.returncode == 130, said
+        assert said.endswith("Stopped.\n")
+        assert "Error" not in said
+    assert list(workspace.glob("outputs/.running/*.json")) == []
+
+
+def test_an_interrupt_that_python_wrapped_is_one(workspace: Path) -> None:
+    """Ctrl-C while a class is made comes as a RuntimeError; so do errors that follow on it."""
+    script = (
+        "import sys\n"
+        "from imtkit.cli import app, main\n"
+        "class Field:\n"
+        "    def __set_name__(self, owner, name): raise KeyboardInterrupt\n"
+        "def broken(self, ctx, name):\n"
+        "    try:\n"
+        "        type('Model', (), {'field': Field()})\n"
+        "    except RuntimeError as error:\n"
+        "        raise ValueError('unusable') from error\n"
+        "app.LazyGroup.get_command = broken\n"
+        "sys.exit(main())\n"
+    )
+    words = [sys.executable, "-c", script, "store", "heads"]
+    done = subprocess.run(
+        words, cwd=workspace, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "Stopped.\n")
+
+
+def test_a_result_and_the_error_after_it_keep_their_order(workspace: Path) -> None:
+    """Where both lead to one pipe: the steps, the result, then why it is not what was wanted."""
+    fails = SLOW.replace("time.sleep(60)", "1/0")
+    subprocess.run([sys.executable, "-c", fails], cwd=workspace, check=True)
+    done = subprocess.run(
+        [*IMT, "run", "slow.ipynb", "--here", "--actor", "Ann"],
+        cwd=workspace,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    starts = ("Running slow", "  [1/1]", "INC-2026-0001: slow failed", "Error: Run of 'slow'")
+    lines = done.stdout.splitlines()
+    assert [line.startswith(start) for line, start in zip(lines, starts, strict=False)] == [
+        True
+    ] * 4
+
+
+def test_outputs_that_is_a_file_is_named(workspace: Path, imt: Imt) -> None:
+    """Exit code 7 and where the log cannot be; the kernel begun ahead is ended all the same."""
+    subprocess.run([sys.executable, "-c", SLOW], cwd=workspace, check=True)
+    (workspace / "outputs").rmdir()
+    (workspace / "outputs").touch()
+    done = imt("run", "slow.ipynb", "--here")
+    assert done.code == 7
+    assert done.err.startswith(f"Error: The folder {workspace / 'outputs'} for the log cannot be")
+
+
 def _count(log: Path, type_: str) -> int:
     database = sqlite3.connect(log)
     try:
