@@ -14,6 +14,7 @@ from queue import Empty
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imtkit.errors import KernelError
+from imtkit.runs.lease import CONNECTION
 from imtkit.runs.leftovers import socket_folder
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class OwnKernel:
             kernel_spec_manager=specs_with(wanted.name),
             transport="ipc",
             ip=str(self.sockets / "k"),
-            connection_file=str(self.sockets / "kernel.json"),
+            connection_file=str(self.sockets / CONNECTION),
         )
 
     @property

@@ -12,12 +12,15 @@ import platform
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+CONNECTION = "kernel.json"
+"""What the connection file of a kernel is called, in the folder of its sockets."""
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -72,7 +75,7 @@ def process_of(pid: int) -> Process:
 
 def keep(folder: Path, lease: Lease) -> None:
     """Write a lease into the folder of leases, over an earlier state of the same."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = folder / f".{lease.run}.{uuid4().hex[:8]}.part"
     try:
         part.write_text(json.dumps(asdict(lease)), encoding="utf-8")
@@ -82,8 +85,9 @@ def keep(folder: Path, lease: Lease) -> None:
 
 
 def drop(folder: Path, run: str) -> None:
-    """Remove a run's lease, if there is one."""
-    _path(folder, run).unlink(missing_ok=True)
+    """Remove a run's lease, if there is one; one that cannot be removed is the reaper's."""
+    with suppress(OSError):  # such as no folder: what went wrong before is told, not this
+        _path(folder, run).unlink(missing_ok=True)
 
 
 def left_behind(folder: Path) -> Iterator[Lease]:
@@ -117,7 +121,31 @@ def end_kernel(lease: Lease) -> None:
             os.killpg(kernel.pid, signal.SIGKILL)
     folder = Path(lease.sockets)
     if folder.name.startswith("imt-"):
+        if kernel is None:  # its runner was killed before it knew the process that it started
+            kill_kernels_at([folder])
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def kill_kernels_at(folders: Collection[Path]) -> None:
+    """Kill this user's kernels that were started with a connection file in one of these folders."""
+    files = [str(folder / CONNECTION).encode() for folder in folders]
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            arguments = path.read_bytes().split(b"\0")
+            is_at = any(
+                argument == file or argument.endswith(b"=" + file)
+                for argument in arguments
+                for file in files
+            )
+            if is_at and path.parent.stat().st_uid == os.getuid():
+                kill_group(int(path.parent.name))
+
+
+def kill_group(pid: int) -> None:
+    """Kill a process, and the group that it leads: a kernel's children are in it."""
+    for kill in (os.killpg, os.kill):
+        with suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
 
 
 def _path(folder: Path, run: str) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import stat
 import tempfile
 from collections.abc import Collection
@@ -18,7 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from imtkit.runs.lease import Process, this_process
+from imtkit.runs.lease import Process, kill_group, kill_kernels_at, this_process
 
 PROGRAM = "from imtkit.runs.forkserver import main; main()"
 """What Python is given to run as a fork server; kernels that are forked keep it."""
@@ -36,7 +35,7 @@ def socket_folder() -> Path:
 
 def lease_pool(leases: Path, folder: Path) -> Path:
     """Write down that this process keeps a pool of kernels with this folder; the lease's file."""
-    leases.mkdir(parents=True, exist_ok=True)
+    leases.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = leases / f"pool-{folder.name}.json"
     told = {"pool": str(folder), "owner": asdict(this_process())}
     path.write_text(json.dumps(told), encoding="utf-8")
@@ -44,11 +43,13 @@ def lease_pool(leases: Path, folder: Path) -> Path:
 
 
 def clear(leases: Path) -> None:
-    """End the pools and remove the folders of sockets whose owner was on this host and is gone.
+    """End pools and kernels, and remove folders of sockets, whose owner was here and is gone.
 
-    Pools are those with a lease in ``leases``; folders are this user's, whatever workspace they
-    served.
+    Pools are those with a lease in ``leases``, where what a server that is gone said of itself
+    is removed too; folders, and the kernels that listen there, are this user's, whatever
+    workspace they served.
     """
+    _forget_servers(leases)
     gone = []
     for path in leases.glob("pool-*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):  # no lease, or gone by now
@@ -60,8 +61,17 @@ def clear(leases: Path) -> None:
     gone += [folder for folder in beside if _is_ours(folder) and _is_orphan(folder)]
     if gone:
         _kill_forked_for(gone)
+        kill_kernels_at(gone)
     for folder in gone:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _forget_servers(leases: Path) -> None:
+    """Remove the files, with their tokens, of Jupyter servers that are gone."""
+    for path in leases.glob("server-*.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            if Process(**json.loads(path.read_text(encoding="utf-8"))["process"]).is_gone:
+                path.unlink(missing_ok=True)
 
 
 def _is_ours(folder: Path) -> bool:
@@ -88,7 +98,4 @@ def _kill_forked_for(folders: Collection[Path]) -> None:
         with suppress(OSError):
             arguments = path.read_bytes().split(b"\0")
             if PROGRAM.encode() in arguments and not names.isdisjoint(arguments):
-                pid = int(path.parent.name)
-                for kill in (os.killpg, os.kill):  # a kernel leads a group, its children in it
-                    with suppress(ProcessLookupError, PermissionError):
-                        kill(pid, signal.SIGKILL)
+                kill_group(int(path.parent.name))

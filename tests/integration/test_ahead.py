@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
@@ -56,6 +61,42 @@ def leases(workspace: Path) -> list[str]:
     return sorted(path.name for path in workspace.glob("outputs/.running/*.json"))
 
 
+@pytest.fixture
+def own_temp(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A temporary folder that no other test's reaper looks through; sockets need a short path."""
+    folder = tempfile.mkdtemp()
+    monkeypatch.setenv("TMPDIR", folder)
+    monkeypatch.setattr(tempfile, "tempdir", folder)
+    yield
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def killed_command(book: Path, told: Path) -> Iterator[tuple[psutil.Process, Path]]:
+    """The stopped kernel, and its sockets, of a command that was killed; both go in any case."""
+    command = [sys.executable, "-c", BEGINS_AND_DIES, str(book), str(told)]
+    subprocess.run(command, check=False, timeout=60)
+    pid, folder = told.read_text().split()
+    kernel = psutil.Process(int(pid))
+    try:
+        yield kernel, Path(folder)
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            kernel.kill()  # only if it is still the one that was met
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_soon_gone(process: psutil.Process) -> bool:
+    """Whether it ends within seconds; who adopted it may still have to notice."""
+    ends_at = time.monotonic() + 5
+    with suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > ends_at:
+                return False
+            time.sleep(0.02)
+    return True
+
+
 def test_a_run_on_a_kernel_begun_ahead_is_as_any_other(desk: Desk, workspace: Path, book: Path):
     """The kernel learns whose run it is when the run takes it, and ends with it."""
     with kernel_ahead(desk.settings, read_runbook(book)) as taken:
@@ -81,20 +122,34 @@ def test_a_kernel_that_no_run_takes_is_ended(desk: Desk, workspace: Path, book: 
     assert leases(workspace) == []
 
 
+@pytest.mark.usefixtures("own_temp")
 def test_the_kernel_of_a_killed_command_is_found_by_the_reaper(
     desk: Desk, workspace: Path, book: Path
 ):
     """Its lease is there before the kernel is, and names no run that could be lost."""
     told = workspace / "kernel.txt"
-    subprocess.run([sys.executable, "-c", BEGINS_AND_DIES, str(book), str(told)], check=False)
-    pid, sockets = told.read_text().split()
-    assert psutil.pid_exists(int(pid))
-    assert running.reap(desk) == []
-    ends_at = time.monotonic() + 5
-    while psutil.pid_exists(int(pid)) and time.monotonic() < ends_at:
-        time.sleep(0.02)
-    assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == "zombie"
-    assert not Path(sockets).exists()
+    with killed_command(book, told) as (kernel, sockets):
+        assert running.reap(desk) == []
+        assert is_soon_gone(kernel)
+    assert not sockets.exists()
+    assert leases(workspace) == []
+
+
+@pytest.mark.usefixtures("own_temp")
+@pytest.mark.parametrize("has_lease", [True, False])
+def test_a_kernel_that_no_lease_names_is_found_by_its_sockets(
+    desk: Desk, workspace: Path, book: Path, has_lease: bool
+):
+    """Its command was killed before it could write down the process, or its workspace is gone."""
+    told = workspace / "kernel.txt"
+    with killed_command(book, told) as (kernel, sockets):
+        (lease,) = workspace.glob("outputs/.running/*.json")
+        lease.write_text(json.dumps({**json.loads(lease.read_text()), "kernel": None}))
+        if not has_lease:
+            lease.unlink()
+        assert running.reap(desk) == []
+        assert is_soon_gone(kernel)
+    assert not sockets.exists()
     assert leases(workspace) == []
 
 

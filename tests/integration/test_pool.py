@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -23,7 +24,8 @@ from warm import ask, is_running, wait_until_ready, warm_workspace
 from imtkit.config import load_settings
 from imtkit.kit import Desk, running
 from imtkit.runs.forks import Fork, ForkServer, UnloadableError
-from imtkit.runs.leftovers import clear, socket_folder
+from imtkit.runs.lease import this_process
+from imtkit.runs.leftovers import clear, lease_pool, socket_folder
 from imtkit.runs.pool import Patience, Pool
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="only Linux keeps kernels ready")
@@ -345,6 +347,7 @@ def test_a_pool_that_is_closed_while_it_loads_leaves_nothing(tmp_path: Path) -> 
 
 OWNER = """
 import sys, time
+from dataclasses import asdict
 from pathlib import Path
 from imtkit.config import load_settings
 from imtkit.kit import Desk, running
@@ -438,3 +441,19 @@ def test_a_reaper_leaves_alone_what_is_owned_or_nobodys(tmp_path: Path) -> None:
     finally:
         for folder in kept:
             shutil.rmtree(folder)
+
+
+def test_a_reaper_forgets_servers_that_are_gone(tmp_path: Path) -> None:
+    """Their files hold a token; a living server's stays, and the folder is its user's alone."""
+    leases = tmp_path / "outputs" / ".running"
+    lease_pool(leases, Path("imt-none"))
+    assert leases.stat().st_mode & 0o777 == 0o700
+    here = asdict(this_process())
+    told = {"living": here, "gone": {**here, "started": "long ago"}, "else": {**here, "host": "x"}}
+    for name, process in told.items():
+        text = json.dumps({"token": "secret", "process": process})
+        (leases / f"server-{name}.json").write_text(text)
+    (leases / "server-broken.json").write_text("{")
+    clear(leases)
+    left = sorted(path.stem for path in leases.glob("server-*"))
+    assert left == ["server-broken", "server-else", "server-living"]
