@@ -47,7 +47,7 @@ def find(desk: Desk, run_id: str) -> Run:
             for summary in desk.store.incidents()
             for run in desk.store.incident(summary.id).runs
         )
-        raise NotFoundError.of("Run", run_id, known)
+        raise NotFoundError.of("Run", run_id, known, see="imt runs list")
     return the_run(incidents.get(desk, first.incident), run_id.strip())
 
 
@@ -90,19 +90,8 @@ def resume(
         "runner": asdict(this_process()),
         **({"parameters": dict(corrections)} if corrections else {}),
     }
-
-    def unless_going_on(incident: Incident) -> Sequence[Draft]:
-        now = the_run(incident, run.id)
-        if now.status not in RESUMABLE:
-            raise StateError(
-                f"Run {run.id} is {now.status}; it cannot be resumed.",
-                hint=f"See it: imt incident show {incident.id}",
-            )
-        given = [desk.draft("run.given", {"run": run.id})] if now.holder else []
-        return [*given, desk.draft("run.resumed", told)]
-
     _require_free(desk, run)
-    desk.store.change(run.incident, unless_going_on)
+    _log_resumed(desk, run, told)
     if tell is not None:
         tell(_how(run, executed, is_same_kernel=is_same_kernel))
     again = the_run(incidents.get(desk, run.incident), run.id)
@@ -116,6 +105,22 @@ def resume(
         run.id, run.incident, runbook, values, output, again.attempt, kept, run.runbook
     )
     return carry_out(desk, attempt, on_step, control)
+
+
+def _log_resumed(desk: Desk, run: Run, told: Mapping[str, Any]) -> None:
+    """Write down that a run goes on; StateError unless it may, and for whoever comes second."""
+
+    def unless_going_on(incident: Incident) -> Sequence[Draft]:
+        now = the_run(incident, run.id)
+        if now.status not in RESUMABLE:
+            raise StateError(
+                f"Run {run.id} is {now.status}; it cannot be resumed.",
+                hint=f"See it: imt incident show {incident.id}",
+            )
+        given = [desk.draft("run.given", {"run": run.id})] if now.holder else []
+        return [*given, desk.draft("run.resumed", told)]
+
+    desk.store.change(run.incident, unless_going_on)
 
 
 def _require_free(desk: Desk, run: Run) -> None:

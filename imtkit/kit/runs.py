@@ -23,6 +23,7 @@ from imtkit.kit import incidents, runbooks
 from imtkit.kit.desk import Desk
 from imtkit.kit.expectation import expected, with_expected
 from imtkit.model.entries import Draft, utc_text
+from imtkit.model.gates import ANEW
 from imtkit.model.incident import Incident, Run
 from imtkit.model.opening import Opening
 from imtkit.runs import lease as leases
@@ -142,12 +143,11 @@ def require_completed(run: Run) -> Run:
     bad = next((s for s in run.steps if s.status not in ("completed", "not-run")), None)
     where = f" at step '{bad.title or bad.id}'" if bad else ""
     how = _ENDED.get(run.status, run.status)
-    go_on = f"imt runs resume {run.id}"
-    if run.error.startswith("DeniedError") or " denied " in run.error:
-        go_on = "run the runbook anew, or edit the cell to ask under another name, and resume"
+    is_denied = bad is not None and bad.error.startswith("DeniedError: ")
+    go_on = ANEW if is_denied else f"To go on: imt runs resume {run.id}"
     raise StepError(
         f"Run of '{run.runbook}' {how}{where}: {run.error or 'no reason given'}",
-        hint=f"Everything up to there is in {run.output_path}. To go on: {go_on}",
+        hint=f"Everything up to there is in {run.output_path}. {go_on}",
     )
 
 

@@ -20,6 +20,7 @@ from imtkit.kit.runs import Control, OnStep, lease_folder, require_completed
 from imtkit.lab.held import HeldKernels, ServerKernel
 from imtkit.lab.office import Office
 from imtkit.model.entries import AUTOMATION
+from imtkit.model.gates import ANEW
 from imtkit.model.incident import Run
 from imtkit.runs import lease as leases
 from imtkit.runs.conditions import StepEvent
@@ -172,6 +173,9 @@ class ServerRuns:
         take = f"take it over on its kernel: imt take {run.id}"
         if run.status == "waiting":
             return {"hint": f"Answer it (imt gate list) and it goes on by itself; or {take}"}
+        bad = next((s for s in run.steps if s.status not in ("completed", "not-run")), None)
+        if bad is not None and bad.error.startswith("DeniedError: "):
+            return {"hint": f"{ANEW} Or {take}"}
         return {"hint": f"Go on with it: imt runs resume {run.id}; or {take}"}
 
     def _keep_lease(self, desk: Desk, run: Run) -> None:
