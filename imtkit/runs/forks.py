@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from imtkit.errors import KernelError
 from imtkit.runs.imports import Loaded, Stamp, interpreter_files, stamp
-from imtkit.runs.lease import Process, process_of
+from imtkit.runs.lease import Process, process_of, remove_sockets
 from imtkit.runs.leftovers import PROGRAM
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ class Fork:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_sockets(self.folder)
 
 
 def fork_in(server: ForkServer, folder: Path) -> Fork:

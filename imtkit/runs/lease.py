@@ -12,6 +12,7 @@ import platform
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -123,7 +124,16 @@ def end_kernel(lease: Lease) -> None:
     if folder.name.startswith("imt-"):
         if kernel is None:  # its runner was killed before it knew the process that it started
             kill_kernels_at([folder])
+        remove_sockets(folder)
+
+
+def remove_sockets(folder: Path) -> None:
+    """Remove a folder of sockets, also one in which a kernel that was killed made another."""
+    for _ in range(20):
         shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.01)  # what was killed may end a moment later
 
 
 def kill_kernels_at(folders: Collection[Path]) -> None:

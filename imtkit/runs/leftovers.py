@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Collection
@@ -17,7 +16,13 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from imtkit.runs.lease import Process, kill_group, kill_kernels_at, this_process
+from imtkit.runs.lease import (
+    Process,
+    kill_group,
+    kill_kernels_at,
+    remove_sockets,
+    this_process,
+)
 
 PROGRAM = "from imtkit.runs.forkserver import main; main()"
 """What Python is given to run as a fork server; kernels that are forked keep it."""
@@ -63,7 +68,7 @@ def clear(leases: Path) -> None:
         _kill_forked_for(gone)
         kill_kernels_at(gone)
     for folder in gone:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_sockets(folder)
 
 
 def _forget_servers(leases: Path) -> None:

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from warm import ask, is_running, wait_until_ready, warm_workspace
 from imtkit.config import load_settings
 from imtkit.kit import Desk, running
 from imtkit.runs.forks import Fork, ForkServer, UnloadableError
-from imtkit.runs.lease import this_process
+from imtkit.runs.lease import remove_sockets, this_process
 from imtkit.runs.leftovers import clear, lease_pool, socket_folder
 from imtkit.runs.pool import Patience, Pool
 
@@ -457,3 +457,23 @@ def test_a_reaper_forgets_servers_that_are_gone(tmp_path: Path) -> None:
     clear(leases)
     left = sorted(path.stem for path in leases.glob("server-*"))
     assert left == ["server-broken", "server-else", "server-living"]
+
+
+def test_a_folder_goes_in_which_a_dying_kernel_still_makes_sockets(tmp_path: Path) -> None:
+    """Else it stayed for good: without the mark of its owner, which went first."""
+    folder = tmp_path / "imt-dying"
+    folder.mkdir()
+    ends_at = time.monotonic() + 0.05
+
+    def make() -> None:
+        with suppress(FileNotFoundError):
+            for number in range(100_000):
+                (folder / f"k-{number}").touch()
+                if time.monotonic() > ends_at:
+                    return
+
+    kernel = threading.Thread(target=make)
+    kernel.start()
+    remove_sockets(folder)
+    kernel.join()
+    assert not folder.exists()
