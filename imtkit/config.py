@@ -91,6 +91,11 @@ class Settings:
         return self.root / "outputs"
 
     @property
+    def leases(self) -> Path:
+        """Where it stands which runs, servers and kernels are alive, and whose they are."""
+        return self.outputs / ".running"
+
+    @property
     def runbook_folders(self) -> tuple[Path, ...]:
         """Where runbooks are looked for: the workspace's own first, then those that ship."""
         return (self.root / "runbooks", shipped("runbooks"))

@@ -88,6 +88,5 @@ def _cut(text: str) -> Text:
 
 def _at(run: Run) -> str:
     """The step that a run is at, or where it ended early."""
-    steps = (s for s in run.steps if s.status not in ("completed", "not-run"))
-    step = next(steps, None)
+    step = run.stopped_at
     return (step.title or step.id) if step else ""

@@ -28,7 +28,7 @@ def kernel_ahead(settings: Settings, runbook: Runbook) -> Iterator[KernelFor | N
     if runbook.language != "python":
         yield None
         return
-    folder = settings.outputs / ".running"
+    folder = settings.leases
     kernel = BegunKernel(Wanted(runbook.kernel, cwd=settings.root))
     # Whoever finds this lease after our end finds no run of this name, and ends the kernel.
     lease = Lease(f"ahead-{uuid4().hex[:12]}", "", this_process())

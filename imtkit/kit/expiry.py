@@ -12,6 +12,7 @@ from imtkit.model.entries import Draft, utc_text
 from imtkit.model.gates import EXPIRY, Gate
 from imtkit.model.incident import Incident, Run, Step
 from imtkit.model.words import moment_text
+from imtkit.runs import denial
 
 
 def look(desk: Desk, incident_id: str) -> Incident:
@@ -77,7 +78,7 @@ def _parked_at(incident: Incident, run: Run) -> Gate | None:
 
 def _end(clerk: Desk, run: Run, said: str) -> list[Draft]:
     """A run that was parked there waits no more: it has failed, and so has its step."""
-    error = f"DeniedError: {said}"
+    error = f"{denial.ERROR}{said}"
     steps = [
         clerk.draft("step.finished", {"run": run.id, **_failed(step, error)})
         for step in run.steps

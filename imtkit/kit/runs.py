@@ -28,7 +28,7 @@ from imtkit.model.incident import Incident, Run
 from imtkit.model.opening import Opening
 from imtkit.runs import lease as leases
 from imtkit.runs.conditions import Conditions, Journal, StepEvent
-from imtkit.runs.denial import outcome
+from imtkit.runs.denial import is_denial, outcome
 from imtkit.runs.kernels import KernelFor
 from imtkit.runs.lease import Lease, this_process
 from imtkit.runs.parameters import checked_values
@@ -140,10 +140,10 @@ def require_completed(run: Run) -> Run:
             f"Run of '{run.runbook}' waits for a person: {run.error}",
             hint=f"Answer it (imt gate list), then: imt runs resume {run.id}",
         )
-    bad = next((s for s in run.steps if s.status not in ("completed", "not-run")), None)
+    bad = run.stopped_at
     where = f" at step '{bad.title or bad.id}'" if bad else ""
     how = _ENDED.get(run.status, run.status)
-    is_denied = bad is not None and bad.error.startswith("DeniedError: ")
+    is_denied = bad is not None and is_denial(bad)
     go_on = ANEW if is_denied else f"To go on: imt runs resume {run.id}"
     raise StepError(
         f"Run of '{run.runbook}' {how}{where}: {run.error or 'no reason given'}",
@@ -239,7 +239,7 @@ def ended_key(incident_id: str, run_id: str, attempt: int) -> str:
 
 def lease_folder(desk: Desk) -> Path:
     """Where the leases are kept of runs that go on."""
-    return desk.settings.outputs / ".running"
+    return desk.settings.leases
 
 
 def _keep_lease(desk: Desk, attempt: Attempt) -> Lease:

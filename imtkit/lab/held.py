@@ -186,8 +186,8 @@ class ServerKernel:
         client.load_connection_info(self._kernels.manager(held.kernel).get_connection_info())
         client.start_channels()
         if held.is_new_to_run:
-            known = f"__import__('os').environ.update({dict(self._wanted.environment)!r})"
-            client.execute(known, silent=True, store_history=False, allow_stdin=False)
+            briefing = self._wanted.briefing
+            client.execute(briefing, silent=True, store_history=False, allow_stdin=False)
         return client
 
     async def is_alive(self) -> bool:

@@ -49,7 +49,7 @@ class Server:
 
 def announce(settings: Settings, url: str, token: str) -> Path:
     """Say that this process serves the workspace; the file that says so."""
-    folder = _folder(settings)
+    folder = settings.leases
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     server = Server(url, token, this_process(), sys.executable, _log(settings))
     path = folder / f"server-{os.getpid()}.json"
@@ -72,9 +72,9 @@ def server_of(settings: Settings, run: str = "") -> Server | None:
     With a run's id, the one that holds the run and its kernel.
     """
     found = []
-    holder = leases.runner_of(_folder(settings), run) if run else None
+    holder = leases.runner_of(settings.leases, run) if run else None
     here = (sys.executable, _log(settings))
-    for path in _folder(settings).glob("server-*.json"):
+    for path in settings.leases.glob("server-*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):
             told = json.loads(path.read_text(encoding="utf-8"))
             server = Server(**{**told, "process": Process(**told["process"])})
@@ -188,7 +188,3 @@ def error_of(told: Mapping[str, Any]) -> ImtkitError:
 
 def _log(settings: Settings) -> str:
     return hashlib.sha256(settings.store_url.encode()).hexdigest()[:16]
-
-
-def _folder(settings: Settings) -> Path:
-    return settings.outputs / ".running"

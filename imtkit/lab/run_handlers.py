@@ -55,7 +55,7 @@ class RunHandler(ImtHandler):
         with self.errors():
             root = (await self.office.settings()).root
             path = root / run.output_path
-        at = next((s for s in run.steps if s.status not in ("completed", "not-run")), None)
+        at = run.stopped_at
         return {
             "run": run.id,
             "incident": run.incident,

@@ -24,6 +24,7 @@ from imtkit.model.gates import ANEW
 from imtkit.model.incident import Run
 from imtkit.runs import lease as leases
 from imtkit.runs.conditions import StepEvent
+from imtkit.runs.denial import is_denial
 from imtkit.runs.execute import load_engine
 from imtkit.runs.kernels import Kernel, Wanted
 from imtkit.runs.lease import Lease, this_process
@@ -98,7 +99,7 @@ class ServerRuns:
         await asyncio.gather(*ending, return_exceptions=True)
         for held in self._kernels.all():
             await self._kernels.end(held.run)
-            leases.drop(self._settings.outputs / ".running", held.run)
+            leases.drop(self._settings.leases, held.run)
 
     def begin(self, task: Task, asked: Asked, control: Control) -> Job:
         """Have a run carried out as soon as there is room.
@@ -173,8 +174,8 @@ class ServerRuns:
         take = f"take it over on its kernel: imt take {run.id}"
         if run.status == "waiting":
             return {"hint": f"Answer it (imt gate list) and it goes on by itself; or {take}"}
-        bad = next((s for s in run.steps if s.status not in ("completed", "not-run")), None)
-        if bad is not None and bad.error.startswith("DeniedError: "):
+        bad = run.stopped_at
+        if bad is not None and is_denial(bad):
             return {"hint": f"{ANEW} Or {take}"}
         return {"hint": f"Go on with it: imt runs resume {run.id}; or {take}"}
 
@@ -232,7 +233,7 @@ class ServerRuns:
         """End the kernel that was kept for a run that is over now; one that runs ends by itself."""
         if run.status != "running" and self._kernels.of(run.id) is not None:
             await self._kernels.end(run.id)
-            leases.drop(self._settings.outputs / ".running", run.id)
+            leases.drop(self._settings.leases, run.id)
 
     def kernel_of(self, run: Run) -> str:
         """What a run's kernel is: 'same' (it ran the steps), 'renewed' (it ran those since the run
@@ -259,7 +260,7 @@ class ServerRuns:
 
     async def _look(self) -> None:
         for run_id in await self._kernels.end_idle(self._settings.kernels.keep_minutes * 60):
-            leases.drop(self._settings.outputs / ".running", run_id)
+            leases.drop(self._settings.leases, run_id)
         for held in self._kernels.all():
             if held.idle_since is None or held.run in self._going_on:
                 continue

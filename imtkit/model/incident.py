@@ -68,6 +68,11 @@ class Run:
         return not is_in_hand and self.status not in ("running", "waiting")
 
     @property
+    def stopped_at(self) -> Step | None:
+        """The step that it is at, or where it ended early."""
+        return next((s for s in self.steps if s.status not in ("completed", "not-run")), None)
+
+    @property
     def elapsed(self) -> timedelta | None:
         """How long it took; None while it runs."""
         return self.finished_at - self.started_at if self.finished_at else None

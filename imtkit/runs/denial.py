@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from imtkit.model.incident import Step
 from imtkit.runs.conditions import StepEvent
 
 TAG = "denied"
 """The tag of cells that run only after a denial: a gate expired, or a change was denied."""
 
-_ERROR = "DeniedError: "
+ERROR = "DeniedError: "
+"""How the error of a step begins that was denied what it asked for."""
 
 
-def is_denial(event: StepEvent) -> bool:
+def is_denial(step: StepEvent | Step) -> bool:
     """Whether a step ended because what it asked for was denied, or not answered in time."""
-    return event.status == "failed" and event.error.startswith(_ERROR)
+    return step.status == "failed" and step.error.startswith(ERROR)
 
 
 def outcome(ended: Sequence[StepEvent]) -> tuple[str, str]:
@@ -29,7 +31,7 @@ def outcome(ended: Sequence[StepEvent]) -> tuple[str, str]:
     bad, way = ended[at], ended[at + 1 :]
     if not is_denial(bad):
         return bad.status, bad.error
-    said = bad.error.removeprefix(_ERROR)
+    said = bad.error.removeprefix(ERROR)
     if not way:
         return "failed", said
     last, said = way[-1], said.rstrip(".")

@@ -39,6 +39,11 @@ class Wanted:
     cwd: Path | None = None
     notebook: Path | None = None
 
+    @property
+    def briefing(self) -> str:
+        """The code that tells a Python kernel which is up already whose run it is."""
+        return f"__import__('os').environ.update({dict(self.environment)!r})"
+
 
 class Kernel(Protocol):
     """The kernel of one run, from its start until the run leaves it.
@@ -189,8 +194,7 @@ class BegunKernel(OwnKernel):
     async def start(self) -> AsyncKernelClient:
         client = self._client()
         await ready(client, self, _START_SECONDS)
-        told = dict(self._wanted.environment)
-        asked = client.execute(f"__import__('os').environ.update({told!r})", silent=True)
+        asked = client.execute(self._wanted.briefing, silent=True)
         reply = None
         while reply is None:
             with suppress(Empty):

@@ -100,7 +100,7 @@ class Pool:
         self.environment.pop("JPY_PARENT_PID", None)
         self.cwd = settings.root
         self._kernels = settings.kernels
-        self._leases = settings.outputs / ".running"
+        self._leases = settings.leases
         self._patience = patience or Patience()
         self._runbooks = RunbookImports(settings.runbook_folders)
         self._extra = _store_modules(settings.store_url)
