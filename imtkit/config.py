@@ -195,7 +195,7 @@ def _kernels(table: Mapping[str, Any], path: Path) -> KernelSettings:
         if not all(part.isidentifier() for part in name.split(".")):
             what = f"{path}: [kernels] imports names '{name}', which is no module."
             raise ConfigError(what, hint='Write what stands after import: "matplotlib.pyplot".')
-    at_once = table["runs_at_once"] or max(2, os.cpu_count() or 2)
+    at_once = table["runs_at_once"] or 4 * (os.cpu_count() or 1)
     told = {**table, "imports": tuple(table["imports"]), "runs_at_once": at_once}
     return KernelSettings(**told)
 

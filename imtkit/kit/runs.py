@@ -67,6 +67,8 @@ class Control:
     (``step_seconds`` and ``run_seconds`` in its metadata), if it has one; a cell's own
     (``timeout_seconds``) wins over both. Without ``kernel`` a run starts its own, and ends it;
     ``is_same_kernel``: it is the one that ran the earlier steps of a run that goes on.
+    ``foresee`` is told which kernel, in which folder, a new run is about to want, as soon as
+    that is sure; only for a Python kernel, which can be told later which run it is of.
     """
 
     step_seconds: float | None = None
@@ -74,6 +76,7 @@ class Control:
     stop: Stop = field(default_factory=Stop)
     kernel: KernelFor | None = None
     is_same_kernel: bool = False
+    foresee: Callable[[str, Path], None] | None = None
 
 
 def start(  # noqa: PLR0913 # each is an option of `imt run`
@@ -105,7 +108,9 @@ def start(  # noqa: PLR0913 # each is an option of `imt run`
                 f"{incident.id} is a {incident.mode} incident; a {mode} run does not belong in it.",
                 hint="Leave --mode out, or --incident.",
             )
-    else:
+    if control and control.foresee and runbook.language == "python":
+        control.foresee(runbook.kernel, desk.settings.root)
+    if not incident_id:
         incident = incidents.open_(
             desk,
             Opening(f"Run of {runbook.title}", services=runbook.services, mode=mode or "live"),

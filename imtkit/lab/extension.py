@@ -29,6 +29,10 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
         """Make the parts, and hang the handlers in."""
         server: ServerApp = self.serverapp
         keep_together(server)
+        if not server.logging_config:
+            # Jupyter has every debugging message made, several for each of a kernel's, and then
+            # drops those that nobody asked to see.
+            server.log.setLevel(server.log_level)
         self.office = Office(Path(server.root_dir))
         self.kernels = HeldKernels(server, self.office)
         self.runs = ServerRuns(self.office, self.kernels)

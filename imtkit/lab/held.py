@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ class Held:
     """A kernel that ran steps of a run. ``pid`` was its process then: a restart has another.
 
     ``idle_since`` (the loop's time) is when it was last seen in use; None while the run goes on.
-    ``is_new_to_run``: a page started it, which knows nothing of the run's environment.
+    ``is_new_to_run``: a page started it, or it was begun ahead: it knows nothing of the run.
     """
 
     run: str
@@ -37,6 +38,26 @@ class Held:
     pid: int
     idle_since: float | None = None
     is_new_to_run: bool = False
+
+
+class Ahead:
+    """A kernel that comes up while it is not yet known of which run it will be."""
+
+    def __init__(self, name: str, cwd: Path, kernel: Future[str]) -> None:
+        self.kernel = kernel
+        self.is_taken = False
+        self._name = name
+        self._cwd = cwd
+
+    async def taken(self, wanted: Wanted) -> str:
+        """Its id, if it is what the run wants, and came up; else empty."""
+        if (wanted.name, wanted.cwd) != (self._name, self._cwd):
+            return ""
+        with suppress(Exception):  # the run's own try tells whoever waits what is wrong
+            kernel = await asyncio.wrap_future(self.kernel)
+            self.is_taken = True
+            return kernel
+        return ""
 
 
 class HeldKernels:
@@ -53,8 +74,20 @@ class HeldKernels:
         self._held: dict[str, Held] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def start(self, wanted: Wanted) -> Held:
-        """A kernel for a run: the one held for it, its notebook's own, or a new one."""
+    async def start_ahead(self, name: str, cwd: Path) -> str:
+        """A kernel for a run of which nothing else is known yet; its id."""
+        own = dict(os.environ)  # a copy, to which its run's are added later
+        return str(await self._kernels.start_kernel(kernel_name=name, env=own, cwd=str(cwd)))
+
+    async def drop(self, ahead: Ahead) -> None:
+        """End a kernel that was started ahead, if no run has taken it."""
+        with suppress(Exception):  # it did not come up, which nobody was told either
+            kernel = await asyncio.wrap_future(ahead.kernel)
+            if not ahead.is_taken and kernel in self._kernels:
+                await self._kernels.shutdown_kernel(kernel, now=True)
+
+    async def start(self, wanted: Wanted, ahead: Ahead | None = None) -> Held:
+        """A kernel for a run: the one held for it, its notebook's own, one begun ahead, or new."""
         run = wanted.environment["IMT_RUN"]
         held = self._held.get(run)
         if held is not None and not self.pid(held.kernel):
@@ -63,26 +96,28 @@ class HeldKernels:
         if held is not None:
             again = replace(held, pid=self.pid(held.kernel), idle_since=None, is_new_to_run=False)
         else:
-            again = await self._begin(run, wanted)
+            again = await self._begin(run, wanted, ahead)
         self._held[run] = again
         return again
 
-    async def _begin(self, run: str, wanted: Wanted) -> Held:
+    async def _begin(self, run: str, wanted: Wanted, ahead: Ahead | None) -> Held:
         path = self._office.path_in_browser(wanted.notebook) if wanted.notebook is not None else ""
         session = await self._session(path)
         if session is not None:
             kernel = str(session["kernel"]["id"])
             return Held(run, kernel, str(session["id"]), self.pid(kernel), is_new_to_run=True)
-        named = {"JPY_SESSION_NAME": str(wanted.notebook)} if wanted.notebook is not None else {}
-        kernel = await self._kernels.start_kernel(
+        begun = await ahead.taken(wanted) if ahead is not None else ""
+        if begun:
+            self.manager(begun).update_env(env=wanted.environment)  # for when it is restarted
+        kernel = begun or await self._kernels.start_kernel(
             kernel_name=wanted.name,
-            env={**os.environ, **wanted.environment, **named},
+            env={**os.environ, **wanted.environment},
             **({"cwd": str(wanted.cwd)} if wanted.cwd is not None else {}),
         )
         made = await self._sessions.create_session(
             path=path, name=Path(path).name, type="notebook", kernel_id=kernel
         )
-        return Held(run, str(kernel), str(made["id"]), self.pid(kernel))
+        return Held(run, str(kernel), str(made["id"]), self.pid(kernel), is_new_to_run=bool(begun))
 
     async def _session(self, path: str) -> dict[str, Any] | None:
         """The session that somebody opened this notebook with; None when nobody has it open."""
@@ -168,11 +203,16 @@ class ServerKernel:
     sockets: Path | None = None
 
     def __init__(
-        self, kernels: HeldKernels, loop: asyncio.AbstractEventLoop, wanted: Wanted
+        self,
+        kernels: HeldKernels,
+        loop: asyncio.AbstractEventLoop,
+        wanted: Wanted,
+        ahead: Ahead | None = None,
     ) -> None:
         self._kernels = kernels
         self._loop = loop
-        self._wanted = wanted
+        self._wanted = _with_session(wanted)
+        self._ahead = ahead
         self._held: Held | None = None
 
     @property
@@ -180,13 +220,13 @@ class ServerKernel:
         return self._held.pid if self._held else 0
 
     async def start(self) -> AsyncKernelClient:
-        held = await self._there(self._kernels.start(self._wanted))
+        held = await self._there(self._kernels.start(self._wanted, self._ahead))
         self._held = held
         client = _Client(self)
         client.load_connection_info(self._kernels.manager(held.kernel).get_connection_info())
-        client.start_channels()
+        client.start_channels(hb=False, stdin=False)  # nobody listens to these
         if held.is_new_to_run:
-            briefing = self._wanted.briefing
+            briefing = f"{self._wanted.briefing}\n__session__ = {str(self._wanted.notebook)!r}"
             client.execute(briefing, silent=True, store_history=False, allow_stdin=False)
         return client
 
@@ -214,6 +254,14 @@ class ServerKernel:
     async def _there(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         """What the server's loop makes of this."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+
+def _with_session(wanted: Wanted) -> Wanted:
+    """What Jupyter would tell the kernel of its notebook besides."""
+    if wanted.notebook is None:
+        return wanted
+    named = {"JPY_SESSION_NAME": str(wanted.notebook)}
+    return replace(wanted, environment={**wanted.environment, **named})
 
 
 class _Client(AsyncKernelClient):  # type: ignore[misc]  # jupyter_client's types are skipped

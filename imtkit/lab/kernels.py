@@ -6,7 +6,9 @@ import atexit
 import shutil
 import sys
 from pathlib import Path
+from weakref import WeakSet
 
+from jupyter_events import EventLogger
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from traitlets import CaselessStrEnum, default
@@ -21,6 +23,9 @@ WARM_KERNELS = "imtkit_warm_kernels"
 _LONGEST_SOCKET = 100
 """Bytes of a Unix socket's path: the kernel allows 108, some systems 104."""
 _SOCKET_NAME = len("/kernel-00000000-0000-0000-0000-000000000000-ipc-5")
+
+_TAUGHT: WeakSet[EventLogger] = WeakSet()
+"""Loggers of events that know what is told of kernels."""
 
 
 class QuietKernelManager(ServerKernelManager):  # type: ignore[misc]  # its types are skipped
@@ -41,6 +46,15 @@ class QuietKernelManager(ServerKernelManager):  # type: ignore[misc]  # its type
     @default("transport")  # type: ignore[untyped-decorator]  # traitlets' types are skipped
     def _default_transport(self) -> str:
         return transport_for(Path(self.connection_file).parent)
+
+    @default("event_logger")  # type: ignore[untyped-decorator]  # traitlets' types are skipped
+    def _default_event_logger(self) -> EventLogger:
+        """The server's. Jupyter reads the schemas of its events anew for each kernel: 20 ms."""
+        logger: EventLogger | None = getattr(self.parent.parent, "event_logger", None)
+        if logger is None or logger not in _TAUGHT:
+            logger = super()._default_event_logger()
+            _TAUGHT.add(logger)
+        return logger
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         """The kernel's command line; one more option where the kernel is IPython's."""

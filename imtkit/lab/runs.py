@@ -17,7 +17,7 @@ from imtkit.errors import ImtkitError, InputError, NotFoundError, RunError, Stat
 from imtkit.kit import Desk, expectation, handover, incidents, resume, running
 from imtkit.kit.documents import plain
 from imtkit.kit.runs import Control, OnStep, lease_folder, require_completed
-from imtkit.lab.held import HeldKernels, ServerKernel
+from imtkit.lab.held import Ahead, HeldKernels, ServerKernel
 from imtkit.lab.office import Office
 from imtkit.model.entries import AUTOMATION
 from imtkit.model.gates import ANEW
@@ -112,11 +112,17 @@ class ServerRuns:
             raise NotFoundError("This Jupyter server has no workspace to run in.")
         loop, tell = self._loop, asked.tell
 
+        ahead: list[Ahead] = []
+
+        def foresee(name: str, cwd: Path) -> None:
+            coming = asyncio.run_coroutine_threadsafe(self._kernels.start_ahead(name, cwd), loop)
+            ahead.append(Ahead(name, cwd, coming))
+
         def kernel(wanted: Wanted) -> Kernel:
             tell({"begun": _begun(wanted)})
-            return ServerKernel(self._kernels, loop, wanted)
+            return ServerKernel(self._kernels, loop, wanted, ahead[0] if ahead else None)
 
-        told = Control(control.step_seconds, control.run_seconds, control.stop, kernel)
+        told = replace(control, kernel=kernel, foresee=foresee)
 
         def carry(desk: Desk) -> None:
             self._carry(desk.acting_as(desk.who(), asked.source), task, told, tell)
@@ -128,10 +134,12 @@ class ServerRuns:
                 tell({"error": error_document(error)})
             finally:
                 tell({})
+                for one in ahead:
+                    asyncio.run_coroutine_threadsafe(self._kernels.drop(one), loop)
 
-        ahead = sum(not job.done.done() for job in self._jobs)
-        if ahead >= self._settings.kernels.runs_at_once:
-            tell({"waits": ahead})
+        before = sum(not job.done.done() for job in self._jobs)
+        if before >= self._settings.kernels.runs_at_once:
+            tell({"waits": before})
         job = Job(self._hands.submit(work), told, asked)
         self._jobs.add(job)
         job.done.add_done_callback(lambda _: loop.call_soon_threadsafe(self._over, job))

@@ -1,11 +1,11 @@
-"""Run one runbook through papermill with our engine."""
+"""Run one runbook: papermill loads and parameterises it, our engine executes it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imtkit.errors import KernelError, RunError
 from imtkit.errors import suggestion as near
@@ -13,6 +13,9 @@ from imtkit.runs.conditions import Conditions
 from imtkit.runs.denial import TAG
 from imtkit.runs.kernels import specs_with
 from imtkit.runs.runbook import SKIPPED, Runbook, read_notebook, source, step_titles, tags
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 
 def check_kernel(runbook: Runbook) -> None:
@@ -52,12 +55,13 @@ def planned_steps(runbook: Runbook, *, is_denied: bool = True) -> dict[str, str]
 def execute(runbook: Runbook, parameters: Mapping[str, Any], conditions: Conditions) -> None:
     """Run a notebook to its end or to the first step that does not complete.
 
-    The output notebook (``conditions.output``) is whole at every moment. RunError when
-    papermill itself could not go on, KernelError when no kernel came up.
+    The output notebook (``conditions.output``) is whole at every moment. RunError when its
+    files could not be read or written, KernelError when no kernel came up. Which step did not
+    complete, and why, the journal is told.
     """
-    import papermill
     from jupyter_client.kernelspec import NoSuchKernel
-    from papermill.exceptions import PapermillException, PapermillExecutionError
+    from papermill.engines import papermill_engines
+    from papermill.exceptions import PapermillException
 
     output = conditions.output or Path()
     told = replace(
@@ -65,22 +69,10 @@ def execute(runbook: Runbook, parameters: Mapping[str, Any], conditions: Conditi
         titles=planned_steps(runbook),
         paths={"input_path": runbook.path.name, "output_path": output.name},
     )
-    # papermill formats paths with the parameters: doubled braces stay what they are. It is
-    # given no output path, because it would overwrite the file in place.
-    path = str(runbook.path).replace("{", "{{").replace("}", "}}")
     try:
-        papermill.execute_notebook(
-            path,
-            None,
-            parameters=dict(parameters),
-            engine_name="imt",
-            kernel_name=runbook.kernel,
-            language=runbook.language,
-            progress_bar=False,
-            conditions=told,
-        )
-    except PapermillExecutionError:
-        return  # which step, and why, the journal was told
+        nb = _parameterised(runbook, parameters)
+        options = {"progress_bar": False, "conditions": told}
+        papermill_engines.execute_notebook_with_engine("imt", nb, runbook.kernel, **options)
     except NoSuchKernel as error:
         raise KernelError(f"The kernel '{runbook.kernel}' is not installed here.") from error
     except OSError as error:
@@ -91,3 +83,20 @@ def execute(runbook: Runbook, parameters: Mapping[str, Any], conditions: Conditi
         ) from error
     except (PapermillException, RuntimeError) as error:
         raise KernelError(f"The run of '{runbook.name}' stopped: {error}") from error
+
+
+def _parameterised(runbook: Runbook, parameters: Mapping[str, Any]) -> NotebookNode:
+    """The notebook with its values put in.
+
+    ``papermill.execute_notebook`` would do this too, but it keeps a working directory for the
+    whole process meanwhile, and writes every notebook once more for nobody.
+    """
+    from papermill.execute import remove_error_markers
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    nb = load_notebook_node(str(runbook.path))
+    if parameters:
+        language = {"kernel_name": runbook.kernel, "language": runbook.language}
+        nb = parameterize_notebook(nb, dict(parameters), engine_name="imt", **language)
+    return remove_error_markers(nb)

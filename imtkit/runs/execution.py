@@ -175,6 +175,8 @@ class Execution:
 
     async def _start_unless_stopped(self, client: Client, kernel: Kernel) -> bool:
         starting = asyncio.ensure_future(self._start(client, kernel))
+        await asyncio.sleep(0)  # whoever brings the kernel up has begun before this is written
+        self._keeper.save()
         if await self._is_done(starting, None):
             await starting
             return True

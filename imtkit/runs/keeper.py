@@ -36,8 +36,9 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
     def save(self, **kwargs: Any) -> None:
         """Write the notebook under another name, then rename: it is never half there.
 
-        A full disk does not end the run: ``fault`` says what was wrong with the newest try,
-        and the last save of all (``notebook_complete``) raises it.
+        Until the end it is written in the quick way (``marks.write_notebook``). A full disk does
+        not end the run: ``fault`` says what was wrong with the newest try, and the last save of
+        all (``notebook_complete``) raises it.
         """
         if kwargs.get("nb"):
             self.nb = kwargs["nb"]
@@ -45,12 +46,16 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
         self.fault = ""
         try:
             if self.output_path:
-                marks.write_notebook(self.nb, Path(self.output_path))
+                path = Path(self.output_path)
+                marks.write_notebook(self.nb, path, is_final=self.end_time is not None)
         except OSError as error:
             self.fault = f"its outputs could not be saved: {error.strerror or error}"
 
     def notebook_start(self, **kwargs: Any) -> None:
-        """Begin: cells lose what an earlier run left in them, but for those that are kept."""
+        """Begin: cells lose what an earlier run left in them, but for those that are kept.
+
+        It is not saved yet: that is done while the kernel comes up.
+        """
         self.set_timer()
         self.nb.metadata.papermill.update(
             {
@@ -65,7 +70,6 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]  # papermill ships
         for cell in self.nb.cells:
             if cell.get("id") not in self._kept:
                 marks.empty(cell)
-        self.save()
 
     def step_started(self, cell: NotebookNode, event: StepEvent) -> None:
         """Mark a cell as running."""

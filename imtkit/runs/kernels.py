@@ -135,7 +135,7 @@ class OwnKernel:
 
     def _client(self) -> AsyncKernelClient:
         client = self._manager.client()
-        client.start_channels()
+        client.start_channels(hb=False, stdin=False)  # nobody listens to these
         return client
 
     async def is_alive(self) -> bool:

@@ -24,6 +24,9 @@ from imtkit.store.verify import first_faults
 _PAGE = 2_000
 """How many entries are read at a time when all are."""
 
+_RUNS_KNOWN = 5_000
+"""Of how many runs it is kept in memory how long they took."""
+
 
 class SqlStore:
     """The append-only log in a database (contracts.Store)."""
@@ -32,6 +35,7 @@ class SqlStore:
         self._engine = engine
         self._clock = clock
         self._ask = statements_for(engine.dialect)
+        self._took: dict[str, Took] = {}
 
     # Writing
 
@@ -181,9 +185,11 @@ class SqlStore:
 
         They are looked for among the newest 1,000 runs of all. ChainError when one is damaged.
         """
+        if len(self._took) > _RUNS_KNOWN:
+            self._took = {}
         with self._engine.reading() as connection:
             try:
-                return list(history.completed_runs(connection, runbook, limit))
+                return list(history.completed_runs(connection, runbook, limit, self._took))
             except (ValueError, TypeError, AttributeError, KeyError) as error:
                 raise ChainError(
                     f"A run of '{runbook}' cannot be read: {error!r}",

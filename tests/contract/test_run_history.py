@@ -56,10 +56,13 @@ def test_what_to_expect_are_the_medians(store: SqlStore, clock: FixedClock) -> N
     for n, took in enumerate((1, 2, 60)):
         _log_run(store, clock, f"r{n}", (took, 10), status="completed")
     incident = _log_run(store, clock, "parked", (3, 11), status="waiting")
+    before = store.completed_runs('check "1"')
+    assert [took.run for took in before] == ["r2", "r1", "r0"]
     clock.move(hours=2)
     store.append(incident, _entry("run.resumed", run="parked"))
     store.append(incident, _entry("run.finished", run="parked", status="completed"))
     known = store.completed_runs('check "1"')
+    assert known[1:] == before
     expected = expected_from(known)
     assert expected.step_seconds == {"s0": 2.5, "s1": 10}
     assert expected.run_seconds == 13.0

@@ -148,9 +148,9 @@ def test_paths_of_the_store_begin_at_the_workspace(
 def test_kernels_have_defaults_and_each_may_be_set(workspace: Path) -> None:
     """Two are kept ready; as many runs go on at once as there are processors, two at least."""
     kernels = load_settings(write(workspace, "[kernels]\nimports = ['yaml']\n")).kernels
-    assert (kernels.warm, kernels.keep_minutes, kernels.run_memory_mb) == (2, 60, 0)
+    assert (kernels.warm, kernels.keep_minutes, kernels.run_memory_mb) == (4, 60, 0)
     assert kernels.imports == ("yaml",)
-    assert kernels.runs_at_once >= 2
+    assert kernels.runs_at_once == 4 * (os.cpu_count() or 1)
     told = "[kernels]\nwarm = 0\nruns_at_once = 1\n"
     few = load_settings(write(workspace, told)).kernels
     assert (few.warm, few.runs_at_once) == (0, 1)

@@ -15,6 +15,7 @@ from tempfile import gettempdir
 from threading import Thread
 from typing import Any
 
+import nbformat
 import psutil
 import pytest
 import requests
@@ -23,10 +24,11 @@ from notebook_files import code, write_notebook
 from terminal import imt_process
 
 from imtkit.config import load_settings
-from imtkit.errors import ImtkitError, NotFoundError, ParameterError
+from imtkit.errors import ImtkitError, NotFoundError, ParameterError, StoreError
 from imtkit.kit import Desk, gates, handover, incidents, open_desk, resume
 from imtkit.lab import reach
 from imtkit.model.incident import Run
+from imtkit.model.opening import Opening
 
 PERSON = "Ada Lovelace"
 ANN = {"actor": "Ann Example"}
@@ -237,6 +239,28 @@ def test_what_is_wrong_is_said_before_anything_is_stored(lab: Lab, desk: Desk):
     with pytest.raises(ImtkitError, match="table of names"):
         lines(lab, runbook="asks", parameters=["count"])
     assert len(desk.store.incidents()) == before
+
+
+def test_a_kernel_begun_for_a_run_that_does_not_begin_is_ended(lab: Lab, desk: Desk):
+    """It comes up while the run is written down; where that fails nobody will ever use it."""
+    incident = incidents.open_(desk, Opening("No room"))
+    (lab.workspace / "outputs" / incident.id).touch()  # where the run's folder would be
+
+    before = {kernel.pid for kernel in lab.kernels()}
+    with pytest.raises(StoreError, match="cannot be written"):
+        lines(lab, runbook="asks", incident=incident.id)
+    until(lambda: {kernel.pid for kernel in lab.kernels()} <= before)
+
+
+def test_while_a_run_goes_on_its_notebook_is_written_whole_and_at_its_end_laid_out(
+    lab: Lab, desk: Desk
+):
+    """Any reader of notebooks can read it after each step; people and diffs, at the end."""
+    with going_on(lab, desk, parameters={"seconds": 1}) as run:
+        path = desk.settings.root / run.output_path
+        until(lambda: "begun" in json.dumps(nbformat.read(path, 4).cells[-2].outputs))
+        assert path.read_text().count("\n") == 0
+    assert path.read_text().startswith('{\n "cells": [\n')
 
 
 def test_taken_and_given_by_whom_the_server_knows(lab: Lab, desk: Desk):
