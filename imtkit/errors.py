@@ -13,7 +13,8 @@ The branch answers the caller's question: whose fault, and what now?
     │   ├── MissingFieldsError     fields or tasks are owed before a state is left
     │   └── DeniedError            a gate expired, or a change was not approved
     ├── AuthorityError             this actor may not do that
-    │   └── IdentityError          nobody knows who is acting
+    │   ├── IdentityError          nobody knows who is acting
+    │   └── SignatureError         a sender did not prove that a request is its own
     ├── StoreError                 the log could not be read or written
     │   ├── StoreBusyError         another writer holds it; try again
     │   ├── StoreVersionError      the database is older or newer than this imtkit
@@ -126,6 +127,10 @@ class AuthorityError(ImtkitError):
 
 class IdentityError(AuthorityError):
     """Nobody knows who is acting."""
+
+
+class SignatureError(AuthorityError):
+    """The request does not prove who sent it."""
 
 
 class StoreError(ImtkitError):

@@ -48,7 +48,8 @@ def replay(face: Face, file: str, source: str) -> None:
 
     body = _read(file)
     with face.desk() as desk:
-        outcomes = kit.receive(desk, body, source=source)
+        sender = kit.source_named(desk.settings, source)
+        outcomes = kit.receive(desk, body, source=sender)
         hints = [_next(desk, one) for one in outcomes if one.action == "opened" and one.runbooks]
     face.give(outcomes, "\n".join(map(_line, outcomes)) or "The payload holds no alert.")
     for hint in hints:

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from imtkit.alerts.payloads import Notice, delivery_from
 from imtkit.alerts.pipeline import Case, Surroundings, considered
-from imtkit.config import is_reference
-from imtkit.errors import ParameterError
+from imtkit.config import Settings, is_reference
+from imtkit.config.alerts import KINDS, SourceSettings
+from imtkit.errors import NotFoundError, ParameterError
 from imtkit.kit import incidents, runbooks
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import AUTOMATION, Draft, utc_text
@@ -19,6 +20,8 @@ from imtkit.model.incident import Alert, Incident
 from imtkit.model.opening import Opening
 from imtkit.runs.parameters import checked_values
 from imtkit.runs.runbook import Runbook
+
+ALERTMANAGER = SourceSettings("alertmanager", "alertmanager", proof="none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +38,32 @@ class Outcome:
     runbooks: tuple[str, ...] = ()
 
 
-def receive(desk: Desk, body: bytes, *, source: str = "alertmanager") -> list[Outcome]:
+def source_named(settings: Settings, name: str) -> SourceSettings:
+    """The sender of this name; without a table in imt.toml, one of the kind of that name.
+
+    NotFoundError names the nearest.
+    """
+    known = settings.alerts.sources
+    if name in known:
+        return known[name]
+    if name in KINDS:
+        return SourceSettings(name, name, proof="none")
+    raise NotFoundError.of("Alert source", name, (*known, *KINDS))
+
+
+def receive(desk: Desk, body: bytes, *, source: SourceSettings = ALERTMANAGER) -> list[Outcome]:
     """Take in one delivery; every alert in it is in the log when this returns.
 
     The same delivery again changes nothing. PayloadError when it cannot be read; then nothing
     is stored.
     """
     delivery = delivery_from(source, body)
-    machine = desk.acting_as(f"{AUTOMATION}{source}", "alert")
+    machine = desk.acting_as(f"{AUTOMATION}{source.name}", "alert")
     known = runbooks.list_(desk.settings)
     outcomes = [_take_in(machine, notice, known) for notice in delivery.notices]
     if delivery.left_out:
         for incident_id in dict.fromkeys(one.incident for one in outcomes if one.incident):
-            told = f"{source} left {delivery.left_out} more alerts out of this delivery."
+            told = f"{source.name} left {delivery.left_out} more alerts out of this delivery."
             latest = max(notice.episode for notice in delivery.notices)
             key = f"{incident_id}/left-out/{latest}/{delivery.left_out}"
             incidents.note(machine, incident_id, told, key=key)

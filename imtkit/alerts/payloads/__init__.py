@@ -10,6 +10,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from imtkit.config.alerts import SourceSettings
 from imtkit.errors import NotFoundError, PayloadError
 
 Status = Literal["firing", "resolved"]
@@ -78,10 +79,10 @@ class Delivery:
     left_out: int = 0
 
 
-def delivery_from(source: str, body: bytes) -> Delivery:
+def delivery_from(source: SourceSettings, body: bytes) -> Delivery:
     """The alerts in a request's body; PayloadError says what is wrong with it."""
-    if source != "alertmanager":
-        raise NotFoundError.of("Alert source", source, ("alertmanager",))
+    if source.kind != "alertmanager":
+        raise NotFoundError.of("Alert source", source.kind, ("alertmanager",))
     return delivery_from_alertmanager(body)
 
 

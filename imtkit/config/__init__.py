@@ -14,6 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imtkit.config.alerts import (
+    AlertSettings,
+    ServeSettings,
+    alert_settings,
+    alert_tables,
+    serve_settings,
+    serve_tables,
+)
+from imtkit.config.shapes import table_of
 from imtkit.errors import (
     ConfigError,
     IdentityError,
@@ -84,6 +93,8 @@ class Settings:
     kernels: KernelSettings
     services: Mapping[str, Service]
     status_pages: Mapping[str, PageSettings]
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
 
     @property
     def outputs(self) -> Path:
@@ -103,7 +114,7 @@ class Settings:
 
 def shipped(kind: str) -> Path:
     """The folder of what travels with imtkit: ``runbooks`` or ``templates``."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     installed = package / "_shipped" / kind
     return installed if installed.is_dir() else package.parent / kind
 
@@ -184,6 +195,8 @@ def _settings(root: Path, document: Mapping[str, Any], path: Path) -> Settings:
             name: PageSettings(name, **table)
             for name, table in document.get("status_pages", {}).items()
         },
+        alerts=alert_settings(document.get("alerts", {}), path),
+        serve=serve_settings(document.get("serve", {}), path),
     )
 
 
@@ -241,7 +254,7 @@ def _checked(path: Path, raw: Mapping[str, Any]) -> dict[str, Any]:
     from pydantic_core import SchemaValidator, ValidationError
 
     try:
-        return dict(SchemaValidator(_table(**_tables())).validate_python(raw))
+        return dict(SchemaValidator(table_of(**_tables())).validate_python(raw))
     except ValidationError as error:
         raise _config_error(path, error) from error
 
@@ -258,27 +271,20 @@ def _tables() -> dict[str, CoreSchema]:
 
     numbers = ("warm", "memory_mb", "keep_minutes", "run_memory_mb", "runs_at_once")
     return {
-        "workspace": _table(name=text),
-        "store": _table(url=text),
-        "severity": _table(default=text, levels=by_name(_table(title=text, when=by_name(text)))),
-        "lifecycle": _table(require=by_name(texts)),
-        "kernels": _table(imports=texts, **dict.fromkeys(numbers, number)),
-        "services": by_name(_table(owner=text, tags=texts)),
+        "workspace": table_of(name=text),
+        "store": table_of(url=text),
+        "severity": table_of(
+            default=text, levels=by_name(table_of(title=text, when=by_name(text)))
+        ),
+        "lifecycle": table_of(require=by_name(texts)),
+        "kernels": table_of(imports=texts, **dict.fromkeys(numbers, number)),
+        "alerts": table_of(**alert_tables()),
+        "serve": table_of(**serve_tables()),
+        "services": by_name(table_of(owner=text, tags=texts)),
         "status_pages": by_name(
-            _table("url", url=text, token=text, title=text, components=by_name(text))
+            table_of("url", url=text, token=text, title=text, components=by_name(text))
         ),
     }
-
-
-def _table(required: str = "", /, **settings: CoreSchema) -> CoreSchema:
-    """A table that holds no other settings than these."""
-    from pydantic_core import core_schema as core
-
-    fields = {
-        name: core.typed_dict_field(value, required=name == required)
-        for name, value in settings.items()
-    }
-    return core.typed_dict_schema(fields, extra_behavior="forbid", strict=True)
 
 
 _SHAPES: Mapping[str, str] = {
