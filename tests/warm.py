@@ -17,6 +17,7 @@ from notebook_files import code, write_notebook
 from imtkit.runs.forks import Fork
 from imtkit.runs.pool import Pool
 
+TWO = "[kernels]\nwarm = 2"
 IMPORTS = """
 import json
 import pandas as pd
@@ -45,8 +46,8 @@ class WarmManager(AsyncKernelManager):
 
 
 def warm_workspace(root: Path) -> Path:
-    """A workspace whose one runbook imports what can be loaded, and what cannot."""
-    (root / "imt.toml").write_text("")
+    """Two warm kernels; its one runbook imports what can be loaded, and what cannot."""
+    (root / "imt.toml").write_text(TWO)
     (root / "helper.py").write_text("word = 'root'\n")
     (root / "failing.py").write_text("raise RuntimeError('no')\n")
     write_notebook(

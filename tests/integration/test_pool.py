@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 from notebook_files import code, write_notebook
-from warm import ask, is_running, wait_until_ready, warm_workspace
+from warm import TWO, ask, is_running, wait_until_ready, warm_workspace
 
 from imtkit.config import load_settings
 from imtkit.kit import Desk, running
@@ -54,7 +54,7 @@ def pool(shared: Pool) -> Pool:
 
 
 @contextmanager
-def own_pool(root: Path, toml: str = "", **patience: float) -> Iterator[Pool]:
+def own_pool(root: Path, toml: str = TWO, **patience: float) -> Iterator[Pool]:
     """A pool of a test's own."""
     (root / "imt.toml").write_text(toml)
     pool = Pool(load_settings(root), patience=Patience(**{"rest": 0.1, "look": 0.2, **patience}))
