@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from imtkit.alerts.payloads import delivery_from_alertmanager
+from imtkit.alerts.payloads import delivery_from
+from imtkit.config.alerts import SourceSettings
 from imtkit.demo.diagnosis import blamed_parts, findings_from_table
 from imtkit.demo.watcher import ALERT, SERVICE, Watcher, fingerprint_of
 from imtkit.errors import RecordError
@@ -17,6 +18,7 @@ from imtkit.probes.wire import Sample
 
 AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 URL = "http://127.0.0.1:1234/orders"
+ALERTMANAGER = SourceSettings("alertmanager", "alertmanager")
 PARTS = ("inventory", "orders")
 
 
@@ -57,13 +59,13 @@ def test_the_alert_fires_when_two_looks_in_a_row_are_bad(
 def test_the_payload_is_one_that_alertmanager_could_have_posted() -> None:
     """It is read as such, and says what was measured; so does the one that ends it."""
     watcher = watcher_after(samples(503, 503, 503, 200))
-    (notice,) = delivery_from_alertmanager(watcher.payload(AT, is_over=False)).notices
+    (notice,) = delivery_from(ALERTMANAGER, watcher.payload(AT, is_over=False)).notices
     assert (notice.name, notice.service, notice.status) == (ALERT, SERVICE, "firing")
     assert notice.started_at == AT
     assert notice.measures["error_rate"] == 0.75
     assert notice.title == f"75% of the requests to {SERVICE} fail"
     assert "3 5xx" in notice.annotations["description"]
-    (over,) = delivery_from_alertmanager(watcher.payload(AT, is_over=True)).notices
+    (over,) = delivery_from(ALERTMANAGER, watcher.payload(AT, is_over=True)).notices
     assert over.status == "resolved"
     assert over.episode == notice.episode
     assert over.ended_at is not None

@@ -1,154 +1,50 @@
-"""What alert senders post, read into one shape. Pure; everything in it is hostile text."""
+"""What alert senders post, read into one shape. Pure; everything in it is hostile text.
+
+A module for each sender says what its messages mean; ``reading`` is how all of them read.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Literal, NotRequired
 
-from typing_extensions import TypedDict
-
+from imtkit.alerts.payloads import (
+    alertmanager,
+    datadog,
+    grafana,
+    mapped,
+    opsgenie,
+    pagerduty,
+    sentry,
+    sns,
+    zabbix,
+)
+from imtkit.alerts.payloads.reading import EPOCH
+from imtkit.alerts.payloads.shape import Delivery, Notice, Status
 from imtkit.config.alerts import SourceSettings
-from imtkit.errors import NotFoundError, PayloadError
+from imtkit.errors import NotFoundError
 
-Status = Literal["firing", "resolved"]
+__all__ = ["Delivery", "Notice", "Status", "delivery_from"]
 
-_FINGERPRINT = re.compile(r"[\x21-\x7e]{1,200}")
+_READERS: Mapping[str, Callable[[SourceSettings, bytes, datetime], Delivery]] = {
+    "alertmanager": alertmanager.delivery,
+    "grafana": grafana.delivery,
+    "pagerduty": pagerduty.delivery,
+    "sns": sns.delivery,
+    "datadog": datadog.delivery,
+    "sentry": sentry.delivery,
+    "opsgenie": opsgenie.delivery,
+    "zabbix": zabbix.delivery,
+    "mapped": mapped.delivery,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """One alert as its sender tells it. Times are aware UTC; ``ended_at`` only when over.
+def delivery_from(source: SourceSettings, body: bytes, *, at: datetime | None = None) -> Delivery:
+    """The alerts in a request's body; PayloadError says what is wrong with it.
 
-    One episode of an alert is its fingerprint and start: a redelivery repeats both. ``group``
-    is what its sender groups it under; empty when it does not say.
+    ``at``, an aware time, is when it came: the start or end of what tells none itself. It must be
+    the same when one delivery is read twice. Without it that is the beginning of 1970.
     """
-
-    source: str
-    fingerprint: str
-    status: Status
-    started_at: datetime
-    ended_at: datetime | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
-    url: str = ""
-    group: str = ""
-
-    @property
-    def name(self) -> str:
-        """The alert's name."""
-        return self.labels.get("alertname") or "alert without a name"
-
-    @property
-    def service(self) -> str:
-        """The service it speaks of; empty when it names none."""
-        return self.labels.get("service") or self.labels.get("job") or ""
-
-    @property
-    def title(self) -> str:
-        """A line for people: the sender's summary, else name and service."""
-        said = self.annotations.get("summary") or self.annotations.get("title") or ""
-        line = " ".join(said.split())[:200]
-        return line or (f"{self.name}: {self.service}" if self.service else self.name)
-
-    @property
-    def measures(self) -> Mapping[str, float]:
-        """Numbers for severities, from annotations such as ``measure_error_rate: "0.3"``."""
-        found = {}
-        for name, text in self.annotations.items():
-            if name.startswith("measure_"):
-                try:
-                    found[name.removeprefix("measure_")] = float(text)
-                except ValueError:
-                    continue  # a template that had no value: no measure
-        return {name: value for name, value in found.items() if abs(value) < 1e15}
-
-    @property
-    def episode(self) -> str:
-        """What is the same in every message about this one occurrence."""
-        return f"alert/{self.source}/{self.fingerprint}/{self.started_at.isoformat()}"
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What one request held; ``left_out`` alerts the sender says it did not send."""
-
-    notices: tuple[Notice, ...]
-    left_out: int = 0
-
-
-def delivery_from(source: SourceSettings, body: bytes) -> Delivery:
-    """The alerts in a request's body; PayloadError says what is wrong with it."""
-    if source.kind != "alertmanager":
-        raise NotFoundError.of("Alert source", source.kind, ("alertmanager",))
-    return delivery_from_alertmanager(body)
-
-
-class _Alert(TypedDict):
-    """One alert of Alertmanager's, under its own names."""
-
-    status: Status
-    labels: NotRequired[dict[str, str]]
-    annotations: NotRequired[dict[str, str]]
-    startsAt: datetime
-    endsAt: NotRequired[datetime | None]
-    generatorURL: NotRequired[str]
-    fingerprint: str
-
-
-class _Message(TypedDict):
-    """Alertmanager's webhook message; fields we do not need are ignored."""
-
-    version: Literal["4"]
-    groupKey: NotRequired[str]
-    alerts: list[_Alert]
-    truncatedAlerts: NotRequired[int]
-
-
-def delivery_from_alertmanager(body: bytes) -> Delivery:
-    """A delivery from Alertmanager's webhook, version 4.
-
-    Source: Alertmanager 0.34, template/template.go and notify/webhook/webhook.go.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        message = TypeAdapter(_Message).validate_json(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise _refused(f"{place}: {first['msg'].lower()}") from error
-    group = message.get("groupKey", "")
-    notices = tuple(_notice(alert, group) for alert in message["alerts"])
-    return Delivery(notices, max(0, message.get("truncatedAlerts", 0)))
-
-
-def _notice(alert: _Alert, group: str) -> Notice:
-    fingerprint, started_at, ended_at = alert["fingerprint"], alert["startsAt"], alert.get("endsAt")
-    if not _FINGERPRINT.fullmatch(fingerprint):
-        raise _refused(f"an alert's fingerprint is {fingerprint[:80]!r}")
-    if started_at.tzinfo is None:
-        raise _refused(f"startsAt {started_at.isoformat()} has no time zone")
-    is_over = alert["status"] == "resolved"
-    if ended_at is not None and (ended_at.year == 1 or ended_at.tzinfo is None or not is_over):
-        ended_at = None  # year 1 is how Alertmanager writes "not yet"
-    return Notice(
-        source="alertmanager",
-        fingerprint=fingerprint,
-        status=alert["status"],
-        started_at=started_at.astimezone(UTC),
-        ended_at=ended_at.astimezone(UTC) if ended_at else None,
-        labels=alert.get("labels", {}),
-        annotations=alert.get("annotations", {}),
-        url=alert.get("generatorURL", ""),
-        group=group,
-    )
-
-
-def _refused(what: str) -> PayloadError:
-    return PayloadError(
-        f"This is not an Alertmanager message: {what}.",
-        hint="Alertmanager posts JSON of version 4 with a list 'alerts'.",
-    )
+    if source.kind not in _READERS:
+        raise NotFoundError.of("Alert source", source.kind, _READERS)
+    return _READERS[source.kind](source, body, at.astimezone(UTC) if at else EPOCH)
