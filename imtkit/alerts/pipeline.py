@@ -7,41 +7,80 @@ Each stage takes what is known of one alert and returns more of it. Nothing is w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from imtkit.alerts.payloads import Notice
+from imtkit.alerts.rules import Rule, Rulebook, Silence, does_match
+from imtkit.alerts.values import given_values
 from imtkit.config import Settings
 from imtkit.contracts import Query, Store
 from imtkit.model.lifecycle import STATUSES
 from imtkit.model.severity import Severities
+from imtkit.runs.runbook import Runbook
 
-Action = Literal["", "known", "join", "open", "resolve", "unknown"]
+Action = Literal["", "known", "silence", "join", "open", "resolve", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A runbook for an alert: run when ``is_run``, else proposed, for a ``reason`` if there is one.
+
+    ``book`` is missing where a rule names a runbook that is not there. ``left_out`` tells why
+    values of the alert or the rule were not used.
+    """
+
+    runbook: str
+    book: Runbook | None = None
+    rule: Rule | None = None
+    is_run: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One alert on its way: what is to be done with it, and in which incident.
 
-    ``known``: told before. ``join``: an incident of the same service or group is open.
-    ``open``: a new one, under the key ``opening``. ``resolve``: over. ``unknown``: over, but
-    never heard of.
+    ``known``: told before. ``silence``: held back. ``join``: an incident of the same service or
+    group goes on; ``standing`` is its severity. ``open``: a new one, under the key ``opening``.
+    ``resolve``: over. ``unknown``: over, but never heard of. ``severity`` is what an incident is
+    opened with, empty where its measures or the default say it.
     """
 
     notice: Notice
     action: Action = ""
     incident: str = ""
-    severity: str = ""
+    episode: str = ""
+    silence: Silence | None = None
+    standing: str = ""
     opening: str = ""
+    rules: tuple[Rule, ...] = ()
+    severity: str = ""
+    plans: tuple[Plan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    """What a workspace has to answer alerts with."""
+
+    rulebook: Rulebook = field(default_factory=Rulebook)
+    runbooks: tuple[Runbook, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What stages may look at."""
+    """What stages may look at. ``now`` is when the alert came."""
 
     store: Store
     settings: Settings
+    playbook: Playbook
+    now: datetime
 
 
 _GOING_ON = tuple(status for status in STATUSES if status in ("open", "acknowledged", "mitigated"))
@@ -49,34 +88,96 @@ _GOING_ON = tuple(status for status in STATUSES if status in ("open", "acknowled
 Stage = Callable[[Case, Surroundings], Case]
 
 
+def labels_of(notice: Notice) -> Mapping[str, str]:
+    """What matchers look at: the alert's labels, its name, and the source that imt.toml names.
+
+    A label that is called ``source`` is the sender's word and does not count.
+    """
+    told = {"alertname": notice.labels.get("alertname", ""), "source": notice.source}
+    return {**notice.labels, **told}
+
+
 def recognise(case: Case, around: Surroundings) -> Case:
     """An episode that is in the log already goes to its incident; a repeat is 'known'."""
-    notice = case.notice
-    fired = around.store.find(f"{notice.episode}/firing")
+    notice, episode = case.notice, case.notice.episode
+    fired = around.store.find(f"{episode}/firing")
+    incident = fired.incident if fired else ""
+    if not incident and not notice.has_episode:
+        episode, incident = _ongoing(notice, around) or (episode, "")
+    case = replace(case, episode=episode, incident=incident)
     if notice.status == "firing":
-        return replace(case, action="known", incident=fired.incident) if fired else case
-    if fired is None:
+        return replace(case, action="known") if incident else case
+    if not incident:
         return replace(case, action="unknown")
-    over = around.store.find(f"{notice.episode}/resolved")
-    return replace(case, action="known" if over else "resolve", incident=fired.incident)
+    over = around.store.find(f"{episode}/resolved")
+    return replace(case, action="known" if over else "resolve")
+
+
+def _ongoing(notice: Notice, around: Surroundings) -> tuple[str, str] | None:
+    """The episode of this fingerprint that goes on, and its incident; for a sender that tells
+    neither, and may send what it said earlier again.
+    """
+    at = notice.ended_at or notice.started_at
+    going = Query(statuses=_GOING_ON, modes=("live",))
+    for service in dict.fromkeys((notice.service, "")):
+        for summary in around.store.incidents(replace(going, service=service)):
+            incident = around.store.incident(summary.id)
+            for alert in incident.alerts:
+                who = (alert.source, alert.fingerprint, alert.status)
+                if who != (notice.source, notice.fingerprint, "firing") or alert.started_at > at:
+                    continue
+                keys = [
+                    entry.key or ""
+                    for entry in incident.entries
+                    if entry.type == "alert.received"
+                    and entry.data.get("fingerprint") == notice.fingerprint
+                ]
+                return keys[-1].removesuffix("/firing"), incident.id
+    return None
+
+
+def hold_back(case: Case, around: Surroundings) -> Case:
+    """A new alert of which a silence speaks starts nothing; when it fires later, it counts."""
+    if case.action:
+        return case
+    labels = labels_of(case.notice)
+    for silence in around.playbook.rulebook.silences:
+        if silence.is_on(around.now) and does_match(silence.matchers, labels):
+            return replace(case, action="silence", silence=silence)
+    return case
 
 
 def group(case: Case, around: Surroundings) -> Case:
-    """A new alert joins the newest live incident of its service that is not over.
+    """A new alert joins the newest live incident of its service that goes on.
 
     An alert that names no service joins the one that its sender's group opened: a storm of
-    such alerts is one incident.
+    such alerts is one incident. An incident in which nothing was written for ``group_minutes``
+    is joined no more.
     """
     if case.action:
         return case
-    notice = case.notice
-    if notice.service:
-        query = Query(statuses=_GOING_ON, modes=("live",), service=notice.service, limit=1)
-        for summary in around.store.incidents(query):
-            return replace(case, action="join", incident=summary.id)
-    elif notice.group:
+    if case.notice.service:
+        return _with_its_service(case, around)
+    if case.notice.group:
         return _with_its_group(case, around)
-    return replace(case, action="open", opening=f"{notice.episode}/opened")
+    return replace(case, action="open", opening=f"{case.episode}/opened")
+
+
+def _with_its_service(case: Case, around: Surroundings) -> Case:
+    """Join the service's incident, else open its next.
+
+    The key names the service's latest, so that two who open at the same time open one.
+    """
+    service = case.notice.service
+    query = Query(modes=("live",), service=service, limit=1)
+    for one in around.store.incidents(replace(query, statuses=_GOING_ON)):
+        if _is_heard_of(one.id, one.opened_at, around):
+            return replace(case, action="join", incident=one.id, standing=one.severity)
+    latest = "".join(one.id for one in around.store.incidents(query))
+    key = f"service/{_digest(service)}/after/{latest}"
+    if around.store.find(key):  # opened, and given to another service since
+        key = f"{case.episode}/opened"
+    return replace(case, action="open", opening=key)
 
 
 def _with_its_group(case: Case, around: Surroundings) -> Case:
@@ -84,27 +185,117 @@ def _with_its_group(case: Case, around: Surroundings) -> Case:
 
     The key makes two who open at the same time open one.
     """
-    digest = hashlib.sha256(case.notice.group.encode()).hexdigest()
+    digest = _digest(case.notice.group)
     latest, number = "", 0
     while opened := around.store.find(key := f"group/{case.notice.source}/{digest}/{number}"):
         latest, number = opened.incident, number + 1
-    if latest and _is_going_on(latest, around.store):
-        return replace(case, action="join", incident=latest)
+    if latest and (severity := _severity_if_going_on(latest, around)):
+        return replace(case, action="join", incident=latest, standing=severity)
     return replace(case, action="open", opening=key)
 
 
-def _is_going_on(incident: str, store: Store) -> bool:
-    """Whether it is not over; asks the list first, as a storm's incident is long to read."""
-    newest = store.incidents(Query(statuses=_GOING_ON, modes=("live",), limit=100))
-    return any(one.id == incident for one in newest) or store.incident(incident).status in _GOING_ON
+def _severity_if_going_on(incident: str, around: Surroundings) -> str:
+    """Its severity if it goes on, else empty; asks the list first, as a storm's incident is long
+    to read.
+    """
+    newest = around.store.incidents(Query(statuses=_GOING_ON, modes=("live",), limit=100))
+    found = next((one for one in newest if one.id == incident), None) or around.store.incident(
+        incident
+    )
+    if found.status not in _GOING_ON or not _is_heard_of(incident, found.opened_at, around):
+        return ""
+    return found.severity
+
+
+def _is_heard_of(incident: str, opened_at: datetime | None, around: Surroundings) -> bool:
+    """Whether something was written in it of late; a young one need not be read for that."""
+    since = around.now - timedelta(minutes=around.settings.alerts.group_minutes)
+    if opened_at is not None and opened_at >= since:
+        return True
+    return around.store.incident(incident).entries[-1].recorded_at >= since
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def match_rules(case: Case, around: Surroundings) -> Case:
+    """The rules that speak of the alert, first to last."""
+    labels = labels_of(case.notice)
+    matching = (r for r in around.playbook.rulebook.rules if does_match(r.matchers, labels))
+    return replace(case, rules=tuple(matching))
 
 
 def propose_severity(case: Case, around: Surroundings) -> Case:
-    """The severity its label names: one of ours, or the words that alert rules use."""
-    return replace(case, severity=severity_from_label(case.notice, around.settings.severities))
+    """The first matching rule's severity, and what was measured may make it worse.
+
+    Without one a number that was measured beats the label, which may name one of our levels or
+    use the words that alert rules use.
+    """
+    severities, measures = around.settings.severities, case.notice.measures
+    severity = ruled_severity(case, severities)
+    measured = severities.propose(measures)
+    if severity and measured:
+        severity = min(severity, measured.severity, key=severities.rank)
+    elif not severity and not measures:
+        severity = severity_from_label(case.notice, severities)
+    return replace(case, severity=severity)
 
 
-STAGES: Sequence[Stage] = (recognise, group, propose_severity)
+def ruled_severity(case: Case, severities: Severities) -> str:
+    """The severity that the first matching rule which names one gives; else empty."""
+    named = (rule.settings.severity for rule in case.rules if rule.settings.severity)
+    return next((severities.get(name).name for name in named), "")
+
+
+def choose_runbooks(case: Case, around: Surroundings) -> Case:
+    """What the rules name, first to last, each runbook once; then what says it answers the alert.
+
+    A rule that names none means those that say they answer it.
+    """
+    known = {book.name: book for book in around.playbook.runbooks}
+    answers = _answers(around.playbook.runbooks, case.notice)
+    plans: dict[str, Plan] = {}
+    for rule in case.rules:
+        for name in rule.settings.runbooks or [book.name for book in answers]:
+            plans.setdefault(name, Plan(name, known.get(name), rule))
+    for book in answers:
+        plans.setdefault(book.name, Plan(book.name, book))
+    return replace(case, plans=tuple(plans.values()))
+
+
+def request_runs(case: Case, around: Surroundings) -> Case:
+    """Give each runbook its values; those that a rule wants and that lack nothing are run."""
+    return replace(case, plans=tuple(_with_values(plan, case.notice) for plan in case.plans))
+
+
+def _with_values(plan: Plan, notice: Notice) -> Plan:
+    book, rule = plan.book, plan.rule
+    if book is None:
+        return replace(plan, reason="there is no runbook of this name")
+    wanted = rule.settings.parameters if rule else {}
+    values, left_out = given_values(book, wanted, notice.labels, notice.annotations)
+    plan = replace(plan, parameters=values, left_out=left_out)
+    if rule is None:
+        return plan
+    if not rule.settings.run:
+        return replace(plan, reason=f"the rule '{rule.name}' only proposes it")
+    missing = [one.name for one in book.parameters if one.is_required and one.name not in values]
+    if missing:
+        return replace(plan, reason=f"nothing says what {', '.join(missing)} is to be")
+    return replace(plan, is_run=True)
+
+
+STAGES: Sequence[Stage] = (
+    recognise,
+    hold_back,
+    group,
+    match_rules,
+    propose_severity,
+    choose_runbooks,
+    request_runs,
+)
+"""All of it, in order. An incident that is opened takes tags and owner from its services."""
 
 _WORDS = {"page": 1, "critical": 1, "error": 2, "warning": 2, "info": 3, "none": 3}
 """Severity labels in common use -> place in the levels; the very worst is never assumed."""
@@ -118,6 +309,16 @@ def severity_from_label(notice: Notice, severities: Severities) -> str:
         return word
     place = _WORDS.get(word)
     return "" if place is None else names[min(place, len(names) - 1)]
+
+
+def _answers(known: Sequence[Runbook], notice: Notice) -> list[Runbook]:
+    """Runbooks for an alert: one its ``runbook_url`` names first, then by metadata."""
+    try:
+        path = urlsplit(notice.annotations.get("runbook_url", "")).path
+    except ValueError:
+        path = ""  # not an address: it names nothing
+    named = [book for book in known if book.name == PurePosixPath(path).stem]
+    return [*named, *(book for book in known if book.answers(notice.name) and book not in named)]
 
 
 def considered(notice: Notice, around: Surroundings) -> Case:

@@ -1,24 +1,24 @@
-"""Take in alerts: they open incidents, join them, and propose what to run."""
+"""Take in alerts: they open incidents, join them, and start what rules say."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from imtkit.alerts.payloads import Notice, delivery_from
-from imtkit.alerts.pipeline import Case, Surroundings, considered
-from imtkit.config import Settings, is_reference
+from imtkit.alerts.pipeline import Case, Playbook, Surroundings, considered
+from imtkit.alerts.rules import rulebook_from_settings
+from imtkit.alerts.values import given_values
+from imtkit.config import FILE, Settings
 from imtkit.config.alerts import KINDS, SourceSettings
-from imtkit.errors import NotFoundError, ParameterError
-from imtkit.kit import incidents, runbooks
+from imtkit.errors import ConfigError, NotFoundError
+from imtkit.kit import alert_runs, incidents, runbooks
 from imtkit.kit.desk import Desk
-from imtkit.model.entries import AUTOMATION, Draft, utc_text
+from imtkit.model.entries import AUTOMATION, WORKSPACE, Draft, utc_text
 from imtkit.model.incident import Alert, Incident
 from imtkit.model.opening import Opening
-from imtkit.runs.parameters import checked_values
 from imtkit.runs.runbook import Runbook
 
 ALERTMANAGER = SourceSettings("alertmanager", "alertmanager", proof="none")
@@ -26,9 +26,11 @@ ALERTMANAGER = SourceSettings("alertmanager", "alertmanager", proof="none")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one alert. ``action``: opened, joined, known, resolved or unknown.
+    """What became of one alert. ``action``: opened, joined, known, silenced, resolved or unknown.
 
-    ``runbooks`` are those that say they answer it, best first.
+    ``runbooks`` are those that answer it, best first, and ``rules`` the rules that speak of it.
+    ``requested`` are the ids of the runs that it started; ``silenced`` says by which silence it
+    was held back.
     """
 
     alert: str
@@ -36,6 +38,9 @@ class Outcome:
     action: str
     incident: str
     runbooks: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    requested: tuple[str, ...] = ()
+    silenced: str = ""
 
 
 def source_named(settings: Settings, name: str) -> SourceSettings:
@@ -51,16 +56,47 @@ def source_named(settings: Settings, name: str) -> SourceSettings:
     raise NotFoundError.of("Alert source", name, (*known, *KINDS))
 
 
-def receive(desk: Desk, body: bytes, *, source: SourceSettings = ALERTMANAGER) -> list[Outcome]:
+def playbook(settings: Settings) -> Playbook:
+    """The workspace's rules, silences and runbooks, read now, for as many deliveries as follow.
+
+    ConfigError names the rule or the silence that cannot be meant.
+    """
+    return Playbook(rulebook_from_settings(settings), tuple(runbooks.list_(settings)))
+
+
+def checked_playbook(settings: Settings) -> Playbook:
+    """The same, and ConfigError when a rule names a runbook that is not there."""
+    found = playbook(settings)
+    known = [book.name for book in found.runbooks]
+    for rule in found.rulebook.rules:
+        for name in rule.settings.runbooks:
+            if name not in known:
+                raise ConfigError(
+                    f"{settings.root / FILE}: [[alerts.rules]] '{rule.name}' names the runbook "
+                    f"'{name}', which is not there.",
+                    hint=NotFoundError.of("Runbook", name, known).hint,
+                )
+    return found
+
+
+def receive(
+    desk: Desk,
+    body: bytes,
+    *,
+    source: SourceSettings = ALERTMANAGER,
+    at: datetime | None = None,
+    book: Playbook | None = None,
+) -> list[Outcome]:
     """Take in one delivery; every alert in it is in the log when this returns.
 
-    The same delivery again changes nothing. PayloadError when it cannot be read; then nothing
-    is stored.
+    The same delivery again changes nothing. ``at`` is when it was posted, if not now; ``book``
+    spares reading rules and runbooks anew. PayloadError when it cannot be read, ConfigError when
+    a rule cannot; then nothing is stored.
     """
-    delivery = delivery_from(source, body)
-    machine = desk.acting_as(f"{AUTOMATION}{source.name}", "alert")
-    known = runbooks.list_(desk.settings)
-    outcomes = [_take_in(machine, notice, known) for notice in delivery.notices]
+    delivery = delivery_from(source, body, at=at)
+    machine, now = desk.acting_as(f"{AUTOMATION}{source.name}", "alert"), desk.clock.now()
+    around = Surroundings(desk.store, desk.settings, book or playbook(desk.settings), at or now)
+    outcomes = [take_in(machine, notice, around) for notice in delivery.notices]
     if delivery.left_out:
         for incident_id in dict.fromkeys(one.incident for one in outcomes if one.incident):
             told = f"{source.name} left {delivery.left_out} more alerts out of this delivery."
@@ -70,59 +106,59 @@ def receive(desk: Desk, body: bytes, *, source: SourceSettings = ALERTMANAGER) -
     return outcomes
 
 
+def take_in(desk: Desk, notice: Notice, around: Surroundings) -> Outcome:
+    """Take in one alert, as ``receive`` does each of a delivery's."""
+    case = considered(notice, around)
+    match case.action:
+        case "silence":
+            _hold_back(desk, case)
+        case "resolve":
+            _resolve(desk, case)
+        case "open" | "join":
+            return _begin(desk, case)
+    return outcome_of(case)
+
+
+def outcome_of(case: Case) -> Outcome:
+    """What becomes of an alert that starts nothing now."""
+    words = {"silence": "silenced", "resolve": "resolved", "open": "opened", "join": "joined"}
+    is_over = case.notice.status == "resolved"
+    return Outcome(
+        case.notice.name,
+        case.notice.fingerprint,
+        words.get(case.action, case.action),
+        case.incident,
+        () if is_over else tuple(plan.runbook for plan in case.plans),
+        () if is_over else tuple(rule.name for rule in case.rules),
+        silenced=case.silence.name if case.silence else "",
+    )
+
+
 def parameters_for(runbook: Runbook, alert: Alert) -> dict[str, Any]:
     """The values an alert has for a runbook: annotations and labels of a parameter's name.
 
     They go only into parameters that the runbook declares and names as ``alert_parameters`` in
     its metadata, as data of the declared type; what does not fit is left to the default.
     """
-    values: dict[str, Any] = {}
-    for parameter in runbook.parameters:
-        said = alert.annotations.get(parameter.name, alert.labels.get(parameter.name))
-        if said is None or parameter.name not in runbook.alert_parameters:
-            continue
-        if is_reference(said):
-            continue  # an alert names no secret: its sender could have it sent anywhere
-        try:
-            given = {parameter.name: said}
-            values |= checked_values([parameter], given, runbook=runbook.name)
-        except ParameterError:
-            continue  # alert text is hostile: what is not of the type is not used
-    return values
+    return given_values(runbook, {}, alert.labels, alert.annotations)[0]
 
 
-def _take_in(desk: Desk, notice: Notice, known: Sequence[Runbook]) -> Outcome:
-    case = considered(notice, Surroundings(desk.store, desk.settings))
-    answers = _answers(known, notice)
-    names = tuple(runbook.name for runbook in answers)
-    match case.action:
-        case "open":
-            incident_id = _open(desk, case)
-            action = "opened"
-        case "join":
-            incident_id, action = case.incident, "joined"
-        case "resolve":
-            _resolve(desk, case)
-            return Outcome(notice.name, notice.fingerprint, "resolved", case.incident)
-        case _:
-            return Outcome(notice.name, notice.fingerprint, case.action, case.incident, names)
-    stored = desk.store.append(incident_id, _received(desk, notice))[0]
-    if action == "joined":
-        incidents.measure(desk, incident_id, notice.measures)
-    proposals = [
-        desk.draft("runbook.proposed", {"runbook": name, "alert": notice.name}, key=key)
-        for name in names
-        for key in (f"{stored.incident}/runbook/{name}/{notice.episode}",)
-    ]
-    desk.store.append(stored.incident, *proposals)
-    return Outcome(notice.name, notice.fingerprint, action, stored.incident, names)
+def _begin(desk: Desk, case: Case) -> Outcome:
+    is_new = case.action == "open"
+    incident_id = _open(desk, case) if is_new else case.incident
+    stored = alert_runs.write_with(desk, case, incident_id, _received(desk, case))
+    incident_id = stored[0].incident  # somebody else may have been first
+    if not is_new:
+        incidents.measure(desk, incident_id, case.notice.measures)
+    runs = tuple(str(one.data["run"]) for one in stored if one.type == "run.requested")
+    return replace(outcome_of(case), incident=incident_id, requested=runs)
 
 
 def _open(desk: Desk, case: Case) -> str:
     notice = case.notice
     opening = Opening(
         title=notice.title,
-        severity="" if notice.measures else case.severity,
+        severity=case.severity,
         services=(notice.service,) if notice.service else (),
         measures=notice.measures,
         summary=notice.annotations.get("description", ""),
@@ -130,8 +166,8 @@ def _open(desk: Desk, case: Case) -> str:
     return incidents.open_(desk, opening, key=case.opening).id
 
 
-def _received(desk: Desk, notice: Notice) -> Draft:
-    data = {
+def _told(notice: Notice) -> dict[str, Any]:
+    return {
         "fingerprint": notice.fingerprint,
         "name": notice.name,
         "source": notice.source,
@@ -140,7 +176,20 @@ def _received(desk: Desk, notice: Notice) -> Draft:
         "annotations": dict(notice.annotations),
         "url": notice.url,
     }
-    return desk.draft("alert.received", data, key=f"{notice.episode}/firing")
+
+
+def _received(desk: Desk, case: Case) -> Draft:
+    return desk.draft("alert.received", _told(case.notice), key=f"{case.episode}/firing")
+
+
+def _hold_back(desk: Desk, case: Case) -> None:
+    """Write a silenced alert down, once for each silence; under no key that makes it known."""
+    if case.silence is None:
+        return
+    until = utc_text(case.silence.settings.ends_at)
+    data = {**_told(case.notice), "silence": case.silence.name, "until": until}
+    key = f"{case.episode}/silenced/{until}"
+    desk.store.append(WORKSPACE, desk.draft("alert.silenced", data, key=key))
 
 
 def _resolve(desk: Desk, case: Case) -> None:
@@ -148,11 +197,11 @@ def _resolve(desk: Desk, case: Case) -> None:
     data: dict[str, Any] = {"fingerprint": notice.fingerprint, "name": notice.name}
     if notice.ended_at is not None:
         data["ended_at"] = utc_text(notice.ended_at)
-    over = desk.draft("alert.resolved", data, key=f"{notice.episode}/resolved")
+    over = desk.draft("alert.resolved", data, key=f"{case.episode}/resolved")
     proposal = desk.draft(
         "resolution.proposed",
         {"reason": "every alert of the incident is over"},
-        key=f"{notice.episode}/resolution",
+        key=f"{case.episode}/resolution",
     )
 
     def decide(incident: Incident) -> Sequence[Draft]:
@@ -164,15 +213,3 @@ def _resolve(desk: Desk, case: Case) -> None:
         return [over] if firing or incident.is_over else [over, proposal]
 
     desk.store.change(case.incident, decide)
-
-
-def _answers(known: Sequence[Runbook], notice: Notice) -> list[Runbook]:
-    """Runbooks for an alert: one its ``runbook_url`` names first, then by metadata."""
-    every: Mapping[str, Runbook] = {one.name: one for one in known}
-    try:
-        path = urlsplit(notice.annotations.get("runbook_url", "")).path
-    except ValueError:
-        path = ""  # not an address: it names nothing
-    named = every.get(PurePosixPath(path).stem)
-    found = [one for one in every.values() if one.answers(notice.name) and one is not named]
-    return [named, *found] if named else found

@@ -1,0 +1,109 @@
+"""Rules and silences: read from imt.toml, held against alerts, as Alertmanager does it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from imtkit.alerts.rules import matcher_from_text, rulebook_from_settings
+from imtkit.config import load_settings
+from imtkit.config.alerts import AlertSettings, RuleSettings, SilenceSettings
+from imtkit.errors import ConfigError
+
+AMTOOL = shutil.which("amtool")
+
+CASES = [
+    'x="a"', "x=a", 'x!="a"', 'x=~"a.*"', 'x!~"a.*"', 'x=~"a|b"', 'x=""', 'x!=""', 'x=~""',
+    'x=~".+"', 'x!~".+"', r'x=~"a\\.b"', r'x="a\"b"', r'x="a\\b"', 'x=~"(?i)A"',
+    'x=~"[[:alpha:]]+"', 'x=~"a{2}"', 'x=~"^a$"', 'x=~"("', 'x="a', "x", 'x=~"(?=a)"',
+]  # fmt: skip
+SAID = ["", "a", "b", "ab", "aa", "a.b", 'a"b', "a\\b", "axb"]
+
+
+@pytest.mark.skipif(not AMTOOL, reason="amtool (Debian's prometheus-alertmanager) is not here")
+def test_amtool_agrees(tmp_path: Path) -> None:
+    """Alertmanager's own program takes and refuses the same, and routes the same alerts.
+
+    But for 'a)|(b', which it takes, and which is no expression.
+    """
+    taken = []
+    for case in CASES:
+        route = {"receiver": "no", "routes": [{"receiver": "yes", "matchers": [case]}]}
+        config = {"route": route, "receivers": [{"name": "no"}, {"name": "yes"}]}
+        path = tmp_path / "alertmanager.json"
+        path.write_text(json.dumps(config))
+        checked = subprocess.run(
+            [AMTOOL, "check-config", path], capture_output=True, check=False, text=True
+        )
+        try:
+            matcher = matcher_from_text(case)
+        except ConfigError:
+            assert checked.returncode != 0, case
+            continue
+        assert checked.returncode == 0, (case, checked.stderr)
+        taken.append((case, matcher))
+    routes = [
+        {"receiver": str(n), "matchers": [c], "continue": True} for n, (c, _) in enumerate(taken)
+    ]
+    names = ["none", *(one["receiver"] for one in routes)]
+    config = {
+        "route": {"receiver": "none", "routes": routes},
+        "receivers": [{"name": name} for name in names],
+    }
+    path.write_text(json.dumps(config))
+    for said in SAID:
+        label = "y=1" if not said else f"x={json.dumps(said)}"
+        words = [AMTOOL, "config", "routes", "test", f"--config.file={path}", label]
+        shown = subprocess.run(words, capture_output=True, check=True, text=True).stdout
+        agreed = [str(n) for n, (_, one) in enumerate(taken) if one.does_match({"x": said})]
+        assert shown.strip().split(",") == (agreed or ["none"]), said
+
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def rulebook(workspace: Path, **alerts):
+    """The rulebook of a workspace with these rules and silences."""
+    return rulebook_from_settings(replace(load_settings(workspace), alerts=AlertSettings(**alerts)))
+
+
+@pytest.mark.parametrize(
+    ("alerts", "what"),
+    [
+        ({"rules": (RuleSettings("pay", ("x=~(",)),)}, r"\[\[alerts.rules\]\] 'pay': .*unclosed"),
+        ({"rules": (RuleSettings("pay", severity="sev9"),)}, "'pay': Severity 'sev9' not found"),
+        ({"rules": (RuleSettings("pay", per_hour=-1),)}, "per_hour = -1"),
+        ({"rules": (RuleSettings("pay", runbooks=("a\nb",)),)}, "can have no such name"),
+        ({"rules": (RuleSettings(" "),)}, "no name that can be read"),
+        (
+            {"silences": (SilenceSettings("move", ("x",), NOON, NOON + HOUR),)},
+            r"\[\[alerts.silences\]\] 'move': 'x' is no matcher",
+        ),
+        ({"silences": (SilenceSettings("", (), NOON, NOON + HOUR),)}, "'1' does not say which"),
+        ({"silences": (SilenceSettings("", ("x=a",), NOON, NOON),)}, "ends before it begins"),
+    ],
+)
+def test_what_cannot_be_meant_is_named_by_its_place(
+    workspace: Path, alerts: dict, what: str
+) -> None:
+    """The message names imt.toml, the table and the rule."""
+    with pytest.raises(ConfigError, match=what) as refused:
+        rulebook(workspace, **alerts)
+    assert str(workspace / "imt.toml") in str(refused.value)
+
+
+def test_a_silence_counts_from_its_start_until_its_end(workspace: Path) -> None:
+    """At its end it is over; what it says of itself is the same."""
+    one = SilenceSettings("move", ("x=a",), NOON, NOON + HOUR)
+    (silence,) = rulebook(workspace, silences=(one,)).silences
+    times = (NOON - HOUR, NOON, NOON + HOUR)
+    assert [silence.is_on(at) for at in times] == [False, True, False]
+    assert [silence.time_verdict(at).is_met for at in times] == [False, True, False]
+    assert silence.time_verdict(NOON + HOUR).reason == "it is over"
