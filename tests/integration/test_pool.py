@@ -86,8 +86,8 @@ def test_a_ready_kernel_has_the_imports_done_and_no_log_open(pool: Pool) -> None
     names = ["json", "helper", "pandas", "sqlalchemy", "imtkit.widgets.door", "stack_data"]
     loaded = ask(pool, fork, f"[n in __import__('sys').modules for n in {names}]")
     assert loaded == [True] * len(names)
-    files = [path.readlink() for path in Path(f"/proc/{fork.process.pid}/fd").iterdir()]
-    assert not [path for path in files if path.name.endswith((".db", "-wal", "-shm"))]
+    files = [file.path for file in psutil.Process(fork.process.pid).open_files()]
+    assert not [path for path in files if path.endswith((".db", "-wal", "-shm"))]
     assert str(Path(f"/proc/{fork.process.pid}/fd/0").readlink()) == "/dev/null"
     assert fork.folder is not None
     assert fork.folder.stat().st_mode & 0o777 == 0o700
