@@ -213,7 +213,7 @@ def _follow_all(face: Face, look: Callable[[], list[Run]]) -> list[Run]:
 
 
 def _any_runs(found: list[Run]) -> bool:
-    return any(run.status == "running" for run in found)
+    return any(run.status in ("queued", "running") for run in found)
 
 
 def _follow(face: Face, desk: Desk, run: Run) -> Run:
@@ -227,7 +227,7 @@ def _follow(face: Face, desk: Desk, run: Run) -> Run:
         while True:
             for event in _news(run, told):
                 on_step(expectation.with_expected(event, usual))
-            if run.status != "running":
+            if run.status not in ("queued", "running"):
                 return run
             time.sleep(_LOOK_SECONDS)
             running.reap(desk)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from imtkit.cli.pages import word
+from imtkit.model.incident import QUEUED
 from imtkit.model.words import one_line, span_text, time_with_usual, visible
 
 if TYPE_CHECKING:
@@ -67,16 +68,17 @@ def _cells(run: Run, now: datetime) -> dict[str, Text]:
     done = sum(step.status == "completed" for step in run.steps)
     # What a completed run left out was for a denial; nothing of it is missing.
     count = done if run.status == "completed" else len(run.steps)
-    is_going_on = run.status == "running"
+    is_going_on, is_queued = run.status == "running", run.status == QUEUED
+    began = "" if is_queued else f"{run.started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     took = time_with_usual(now - run.started_at, None, is_over=False)
     return {
         "Run": Text(visible(run.id)),
         "Incident": Text(visible(run.incident)),
         "Runbook": _cut(run.runbook),
         "Status": word(run.status),
-        "Steps": Text(f"{done}/{count}"),
-        "At": _cut(_at(run)),
-        "Began (UTC)": Text(f"{run.started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"),
+        "Steps": Text("" if is_queued else f"{done}/{count}"),
+        "At": _cut("waits for a worker" if is_queued else _at(run)),
+        "Began (UTC)": Text(began),
         "Took": Text(took if is_going_on else span_text(run.elapsed) if run.elapsed else ""),
     }
 

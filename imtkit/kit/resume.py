@@ -20,7 +20,7 @@ from imtkit.kit.runs import (
     the_run,
 )
 from imtkit.model.entries import Draft
-from imtkit.model.incident import Incident, Run
+from imtkit.model.incident import QUEUED, Incident, Run
 from imtkit.runs import lease as leases
 from imtkit.runs.conditions import StepEvent
 from imtkit.runs.lease import this_process
@@ -41,14 +41,16 @@ RESUMABLE = ("waiting", "failed", "timed-out", "kernel-died", "cancelled", "lost
 def find(desk: Desk, run_id: str) -> Run:
     """The run of this id, whichever incident it belongs to; NotFoundError when there is none."""
     first = desk.store.find(run_key(run_id.strip()))
-    if first is None:
-        known = (
-            run.id
-            for summary in desk.store.incidents()
-            for run in desk.store.incident(summary.id).runs
-        )
-        raise NotFoundError.of("Run", run_id, known, see="imt runs list")
-    return the_run(incidents.get(desk, first.incident), run_id.strip())
+    if first is not None:
+        return the_run(incidents.get(desk, first.incident), run_id.strip())
+    known = {
+        run.id: run
+        for summary in desk.store.incidents()
+        for run in desk.store.incident(summary.id).runs
+    }
+    if run_id.strip() in known:  # it was requested, and has not begun
+        return known[run_id.strip()]
+    raise NotFoundError.of("Run", run_id, known, see="imt runs list")
 
 
 def resume(
@@ -75,6 +77,11 @@ def resume(
 
     is_same_kernel = control is not None and control.is_same_kernel
     run = find(desk, run_id)
+    if run.status == QUEUED:
+        raise StateError(
+            f"Run {run.id} is queued; it begins when a worker has room for it.",
+            hint="Start a worker: imt worker",
+        )
     output = _notebook(desk, run)
     runbook = read_runbook(output)
     corrections = checked_values(runbook.parameters, parameters or {}, runbook=run.runbook)

@@ -13,7 +13,7 @@ from imtkit.kit.desk import Desk
 from imtkit.kit.resume import find
 from imtkit.kit.runs import cancel_key, ended_key, lease_folder, step_draft, the_run
 from imtkit.model.entries import AUTOMATION, Draft
-from imtkit.model.incident import Incident, Run, Step
+from imtkit.model.incident import QUEUED, Incident, Run, Step
 from imtkit.runs import lease as leases
 from imtkit.runs import leftovers
 from imtkit.runs.conditions import StepEvent
@@ -38,13 +38,13 @@ def list_(desk: Desk, *, incident_id: str = "", limit: int = 50) -> list[Run]:
 def cancel(desk: Desk, run_id: str) -> Run:
     """Ask that a run end, wherever it runs; its runner notices within about a second.
 
-    A run that is parked ends at once. StateError when the run is over.
+    A run that is queued or parked ends at once. StateError when the run is over.
     """
     run = find(desk, run_id)
 
     def unless_over(incident: Incident) -> Sequence[Draft]:
         now = the_run(incident, run.id)
-        if now.status not in ("running", "waiting"):
+        if now.status not in (QUEUED, "running", "waiting"):
             raise StateError(f"Run {run.id} is {now.status}; there is nothing to end.")
         key = cancel_key(run.id, now.attempt)
         asked = desk.draft("run.cancel-requested", {"run": run.id}, key=key)
@@ -69,13 +69,13 @@ def reap(desk: Desk, *, is_thorough: bool = False) -> list[Run]:
     lost = []
     for lease in leases.left_behind(lease_folder(desk)):
         leases.end_kernel(lease)
-        run = _bury(desk, lease.incident, lease.run)
+        run = bury(desk, lease.incident, lease.run)
         leases.drop(lease_folder(desk), lease.run)
         lost += [run] if run else []
     leftovers.clear(lease_folder(desk))
     if not is_thorough:
         return lost
-    found = [_bury(desk, run.incident, run.id) for run in _without_runner(desk)]
+    found = [bury(desk, run.incident, run.id) for run in _without_runner(desk)]
     return [*lost, *(run for run in found if run)]
 
 
@@ -89,7 +89,7 @@ def _without_runner(desk: Desk) -> list[Run]:
     return found
 
 
-def _bury(desk: Desk, incident_id: str, run_id: str) -> Run | None:
+def bury(desk: Desk, incident_id: str, run_id: str) -> Run | None:
     """Log the truth of a run whose runner is gone, and mend its notebook; None when it ended."""
     reaper = desk.acting_as(REAPER, "reaper")
     at = desk.clock.now()

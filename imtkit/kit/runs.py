@@ -15,6 +15,7 @@ from imtkit.errors import (
     ImtkitError,
     InputError,
     NotFoundError,
+    StateError,
     StepError,
     StoreError,
     WaitingError,
@@ -24,7 +25,7 @@ from imtkit.kit.desk import Desk
 from imtkit.kit.expectation import expected, with_expected
 from imtkit.model.entries import Draft, utc_text
 from imtkit.model.gates import ANEW
-from imtkit.model.incident import Incident, Run
+from imtkit.model.incident import QUEUED, Incident, Run
 from imtkit.model.opening import Opening
 from imtkit.runs import lease as leases
 from imtkit.runs.conditions import Conditions, Journal, StepEvent
@@ -84,6 +85,7 @@ def start(  # noqa: PLR0913 # each is an option of `imt run`
     name: str,
     *,
     incident_id: str = "",
+    run_id: str = "",
     parameters: Mapping[str, Any] | None = None,
     mode: str = "",
     on_step: OnStep | None = None,
@@ -94,6 +96,8 @@ def start(  # noqa: PLR0913 # each is an option of `imt run`
     Parameters are checked before anything is stored. Without an incident one is opened, in
     this mode (live); a named one must be of it. NotFoundError, ParameterError and KernelError
     come before anything runs; a step that fails is not raised (see ``require_completed``).
+    With ``run_id`` it is the run that was requested under that id in this incident; StateError
+    when that has begun or ended already: of two who start it at once, one does.
     """
     from imtkit.runs.execute import check_kernel, planned_steps
 
@@ -119,7 +123,7 @@ def start(  # noqa: PLR0913 # each is an option of `imt run`
         values = {"incident_id": incident.id, **values}
     begun_at = desk.clock.now()
     output = runbooks.output_path(desk, runbook, incident.id, begun_at)
-    attempt = Attempt(_new_id(begun_at), incident.id, runbook, values, output)
+    attempt = Attempt(run_id or new_run_id(begun_at), incident.id, runbook, values, output)
     about = {
         "run": attempt.run_id,
         "runbook": runbook.name,
@@ -130,10 +134,28 @@ def start(  # noqa: PLR0913 # each is an option of `imt run`
         "steps": [{"step": id_, "title": title} for id_, title in planned_steps(runbook).items()],
         "runner": asdict(this_process()),
     }
-    _keep_lease(desk, attempt)
-    key = run_key(attempt.run_id)
-    desk.store.append(incident.id, desk.draft("run.started", about, key=key))
+    _log_started(desk, attempt, about, is_requested=bool(run_id))
     return carry_out(desk, attempt, on_step, control)
+
+
+def _log_started(
+    desk: Desk, attempt: Attempt, about: Mapping[str, Any], *, is_requested: bool
+) -> None:
+    """Write down that a run begins; StateError when what was requested has begun or ended."""
+    begun = desk.draft("run.started", about, key=run_key(attempt.run_id))
+    if not is_requested:
+        _keep_lease(desk, attempt)
+        desk.store.append(attempt.incident_id, begun)
+        return
+
+    # Its lease comes afterwards: another process may have begun it, whose lease that is.
+    def unless_begun(incident: Incident) -> Sequence[Draft]:
+        now = incident.run(attempt.run_id)
+        if now is not None and now.status != QUEUED:
+            raise StateError(f"Run {now.id} is {now.status}; it is not begun again.")
+        return [begun]
+
+    desk.store.change(attempt.incident_id, unless_begun)
 
 
 def require_completed(run: Run) -> Run:
@@ -265,8 +287,13 @@ def _wish(desk: Desk, attempt: Attempt) -> tuple[str, str] | None:
     try:
         cancelled = desk.store.find(cancel_key(attempt.run_id, attempt.number))
         taken = desk.store.find(take_key(attempt.run_id, attempt.number))
+        key = ended_key(attempt.incident_id, attempt.run_id, attempt.number)
+        ended = desk.store.find(key)
     except StoreError:
         return None
+    if ended is not None:
+        # Others took this process for dead: one of them may go on with the run already.
+        return "cancelled", "it was given up as lost"
     if cancelled is not None:
         return "cancelled", f"cancelled by {cancelled.actor}"
     return ("waiting", f"taken over by {taken.actor}") if taken is not None else None
@@ -380,5 +407,6 @@ def the_run(incident: Incident, run_id: str) -> Run:
     return run
 
 
-def _new_id(at: datetime) -> str:
+def new_run_id(at: datetime) -> str:
+    """An id that no run has yet: it begins with the moment."""
     return f"{at:%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"

@@ -8,26 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
-from datetime import datetime
 from typing import Any
 
-from imtkit.errors import InputError
 from imtkit.model import checklist as checklists
 from imtkit.model.checklist import Checklist
-from imtkit.model.entries import Entry, is_automation, superseded, utc_from_text
+from imtkit.model.entries import Entry, is_automation, superseded
+from imtkit.model.entry_data import number_of, table_of, text_of, texts_of, time_of
 from imtkit.model.gates import changes_after, gates_after
 from imtkit.model.incident import (
-    WITHOUT_RUNNER,
     Alert,
     Decision,
     Evidence,
     Incident,
-    Run,
-    Step,
     Summary,
     Task,
     Update,
 )
+from imtkit.model.run_fold import RUN_ENTRIES
 
 _LARGEST = 1.7976931348623157e308  # a larger whole number is no float
 Apply = Callable[[Incident, Entry], Incident]
@@ -64,37 +61,10 @@ def summarise(incident: Incident) -> Summary:
     return Summary(**{f.name: getattr(incident, f.name) for f in fields(Summary)})
 
 
-def _text(entry: Entry, name: str, default: str = "") -> str:
-    value = entry.data.get(name, default)
-    return value if isinstance(value, str) else default
-
-
-def _texts(entry: Entry, name: str) -> tuple[str, ...]:
-    value = entry.data.get(name, ())
-    return tuple(str(one) for one in value) if isinstance(value, (list, tuple)) else ()
-
-
-def _table(entry: Entry, name: str) -> Mapping[str, Any]:
-    value = entry.data.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _time(entry: Entry, name: str) -> datetime | None:
-    try:
-        return utc_from_text(_text(entry, name))
-    except (ValueError, InputError):
-        return None
-
-
-def _number(entry: Entry, name: str) -> int | None:
-    value = entry.data.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def _measures(entry: Entry) -> dict[str, float]:
     return {
         str(name): float(value)
-        for name, value in _table(entry, "measures").items()
+        for name, value in table_of(entry, "measures").items()
         if isinstance(value, (int, float))
         and not isinstance(value, bool)
         and abs(value) <= _LARGEST
@@ -109,17 +79,17 @@ def _opened(incident: Incident, entry: Entry) -> Incident:
     return replace(
         incident,
         status="open",
-        title=_text(entry, "title"),
-        severity=_text(entry, "severity"),
-        mode=_text(entry, "mode", "live"),
-        category=_text(entry, "category"),
-        summary=_text(entry, "summary"),
-        services=_texts(entry, "services"),
-        tags=_texts(entry, "tags"),
-        owner=_text(entry, "owner"),
+        title=text_of(entry, "title"),
+        severity=text_of(entry, "severity"),
+        mode=text_of(entry, "mode", "live"),
+        category=text_of(entry, "category"),
+        summary=text_of(entry, "summary"),
+        services=texts_of(entry, "services"),
+        tags=texts_of(entry, "tags"),
+        owner=text_of(entry, "owner"),
         measures={**incident.measures, **_measures(entry)},
         # A correction of the opening keeps who opened it.
-        opened_by=_text(entry, "opened_by", entry.actor),
+        opened_by=text_of(entry, "opened_by", entry.actor),
         opened_at=entry.occurred_at,
     )
 
@@ -159,12 +129,12 @@ def _reopened(incident: Incident, entry: Entry) -> Incident:
 
 
 def _severity(incident: Incident, entry: Entry) -> Incident:
-    return replace(incident, severity=_text(entry, "to", incident.severity))
+    return replace(incident, severity=text_of(entry, "to", incident.severity))
 
 
 def _field(incident: Incident, entry: Entry) -> Incident:
-    name, value = _text(entry, "name"), entry.data.get("value")
-    texts = _texts(entry, "value")
+    name, value = text_of(entry, "name"), entry.data.get("value")
+    texts = texts_of(entry, "value")
     match name:
         case "services":
             return replace(incident, services=texts)
@@ -179,21 +149,21 @@ def _field(incident: Incident, entry: Entry) -> Incident:
 
 
 def _role(incident: Incident, entry: Entry) -> Incident:
-    role, person = _text(entry, "role"), _text(entry, "person")
+    role, person = text_of(entry, "role"), text_of(entry, "person")
     if role == "owner":
         return replace(incident, owner=person)
     return replace(incident, roles={**incident.roles, role: person}) if role else incident
 
 
 def _role_released(incident: Incident, entry: Entry) -> Incident:
-    role = _text(entry, "role")
+    role = text_of(entry, "role")
     left = {name: person for name, person in incident.roles.items() if name != role}
     return replace(incident, roles=left)
 
 
 def _decision(incident: Incident, entry: Entry) -> Incident:
     made = Decision(
-        entry.n, _text(entry, "text"), _text(entry, "reason"), entry.actor, entry.occurred_at
+        entry.n, text_of(entry, "text"), text_of(entry, "reason"), entry.actor, entry.occurred_at
     )
     return replace(incident, decisions=(*incident.decisions, made))
 
@@ -201,11 +171,11 @@ def _decision(incident: Incident, entry: Entry) -> Incident:
 def _evidence(incident: Incident, entry: Entry) -> Incident:
     kept = Evidence(
         entry.n,
-        _text(entry, "title"),
-        _text(entry, "path"),
-        _text(entry, "sha256"),
-        _text(entry, "media_type"),
-        _number(entry, "size") or 0,
+        text_of(entry, "title"),
+        text_of(entry, "path"),
+        text_of(entry, "sha256"),
+        text_of(entry, "media_type"),
+        number_of(entry, "size") or 0,
         entry.actor,
         entry.occurred_at,
     )
@@ -214,18 +184,18 @@ def _evidence(incident: Incident, entry: Entry) -> Incident:
 
 def _task(incident: Incident, entry: Entry) -> Incident:
     asked = Task(
-        _text(entry, "task") or str(entry.n),
-        _text(entry, "text"),
-        _text(entry, "assignee"),
+        text_of(entry, "task") or str(entry.n),
+        text_of(entry, "text"),
+        text_of(entry, "assignee"),
         entry.actor,
         entry.occurred_at,
-        _time(entry, "due_at"),
+        time_of(entry, "due_at"),
     )
     return replace(incident, tasks=(*incident.tasks, asked))
 
 
 def _task_done(incident: Incident, entry: Entry) -> Incident:
-    done = _text(entry, "task")
+    done = text_of(entry, "task")
     tasks = tuple(
         replace(task, done_at=entry.occurred_at) if task.id == done else task
         for task in incident.tasks
@@ -241,18 +211,18 @@ def _put_checklist(incident: Incident, made: Checklist) -> Incident:
 
 
 def _checklist_shown(incident: Incident, entry: Entry) -> Incident:
-    if not _text(entry, "list") or not isinstance(entry.data.get("items", ()), (list, tuple)):
+    if not text_of(entry, "list") or not isinstance(entry.data.get("items", ()), (list, tuple)):
         return incident
-    old = incident.checklist(_text(entry, "list"))
+    old = incident.checklist(text_of(entry, "list"))
     return _put_checklist(incident, checklists.shown(old, entry.data))
 
 
 def _ticked(incident: Incident, entry: Entry) -> Incident:
-    found = incident.checklist(_text(entry, "list"))
+    found = incident.checklist(text_of(entry, "list"))
     if found is None:
         return incident
     by = entry.actor if entry.type == "checklist.ticked" else ""
-    made = checklists.marked(found, _text(entry, "item"), by, entry.occurred_at, entry.source)
+    made = checklists.marked(found, text_of(entry, "item"), by, entry.occurred_at, entry.source)
     return _put_checklist(incident, made)
 
 
@@ -264,168 +234,56 @@ def _change(incident: Incident, entry: Entry) -> Incident:
     return replace(incident, changes=changes_after(incident.changes, entry))
 
 
-def _put_run(incident: Incident, made: Run) -> Incident:
-    if incident.run(made.id) is None:
-        return replace(incident, runs=(*incident.runs, made))
-    return replace(incident, runs=tuple(made if r.id == made.id else r for r in incident.runs))
-
-
-def _run_started(incident: Incident, entry: Entry) -> Incident:
-    begun = Run(
-        id=_text(entry, "run"),
-        runbook=_text(entry, "runbook"),
-        status=_first_status(entry),
-        actor=entry.actor,
-        started_at=entry.occurred_at,
-        incident=incident.id,
-        title=_text(entry, "title"),
-        by_hand=entry.data.get("by_hand") is True,
-        parameters=_table(entry, "parameters"),
-        output_path=_text(entry, "output"),
-        runbook_sha256=_text(entry, "runbook_sha256"),
-        runner=_table(entry, "runner"),
-        steps=_planned(entry),
-    )
-    return _put_run(incident, begun)
-
-
-def _first_status(entry: Entry) -> str:
-    """Nobody says when they leave a notebook: a sitting neither runs nor completes."""
-    if entry.data.get("by_hand") is True:
-        return "by hand"
-    return WITHOUT_RUNNER if entry.data.get("without_runner") is True else "running"
-
-
-def _planned(entry: Entry) -> tuple[Step, ...]:
-    """The steps a run means to take: until one begins, the truth is that it did not run."""
-    planned = entry.data.get("steps")
-    return tuple(
-        Step(str(step.get("step", "")), "not-run", str(step.get("title", "")))
-        for step in (planned if isinstance(planned, (list, tuple)) else ())
-        if isinstance(step, Mapping)
-    )
-
-
-def _run_finished(incident: Incident, entry: Entry) -> Incident:
-    run = incident.run(_text(entry, "run"))
-    if run is None:
-        return incident
-    ended = replace(
-        run,
-        status=_text(entry, "status"),
-        finished_at=entry.occurred_at,
-        error=_text(entry, "error"),
-        # What failed may still be in somebody's hands; what was cancelled or completed is over.
-        holder="" if _text(entry, "status") in ("cancelled", "completed") else run.holder,
-    )
-    return _put_run(incident, ended)
-
-
-def _run_parked(incident: Incident, entry: Entry) -> Incident:
-    run = incident.run(_text(entry, "run"))
-    if run is None:
-        return incident
-    return _put_run(incident, replace(run, status="waiting", error=_text(entry, "error")))
-
-
-def _run_resumed(incident: Incident, entry: Entry) -> Incident:
-    run = incident.run(_text(entry, "run"))
-    if run is None:
-        return incident
-    given = {**run.parameters, **_table(entry, "parameters")}
-    again = replace(
-        run,
-        status="running",
-        attempt=run.attempt + 1,
-        parameters=given,
-        runner=_table(entry, "runner"),
-        finished_at=None,
-        error="",
-    )
-    return _put_run(incident, again)
-
-
-def _run_held(incident: Incident, entry: Entry) -> Incident:
-    run = incident.run(_text(entry, "run"))
-    if run is None:
-        return incident
-    holder = entry.actor if entry.type == "run.taken" else ""
-    return _put_run(incident, replace(run, holder=holder))
-
-
-def _step(incident: Incident, entry: Entry) -> Incident:
-    run = incident.run(_text(entry, "run"))
-    if run is None:
-        return incident
-    is_start = entry.type == "step.started"
-    id_ = _text(entry, "step")
-    old = next((s for s in run.steps if s.id == id_), None)
-    ended_at = None if is_start else entry.occurred_at
-    begun_at = entry.occurred_at if is_start else _time(entry, "started_at")
-    step = Step(
-        id=id_,
-        status="running" if is_start else _text(entry, "status"),
-        title=_text(entry, "title", old.title if old else ""),
-        index=_number(entry, "index") if "index" in entry.data else (old.index if old else None),
-        started_at=begun_at or (old.started_at if old else None),
-        finished_at=_time(entry, "finished_at") or ended_at,
-        error=_text(entry, "error"),
-        actor=entry.actor,
-    )
-    steps = tuple(step if s.id == id_ else s for s in run.steps) if old else (*run.steps, step)
-    return _put_run(incident, replace(run, steps=steps))
-
-
 def _update(incident: Incident, entry: Entry) -> Incident:
     state = entry.type.removeprefix("update.")
-    id_ = _text(entry, "update")
+    id_ = text_of(entry, "update")
     old = next((u for u in incident.updates if u.id == id_), None)
     if old is None:
         made = Update(
             id=id_,
-            page=_text(entry, "page"),
-            status=_text(entry, "status"),
-            body=_text(entry, "body"),
+            page=text_of(entry, "page"),
+            status=text_of(entry, "status"),
+            body=text_of(entry, "body"),
             state=state,
             actor=entry.actor,
             at=entry.occurred_at,
-            title=_text(entry, "title"),
-            remote_id=_text(entry, "remote_id"),
-            url=_text(entry, "url"),
-            error=_text(entry, "error"),
-            impact=_text(entry, "impact", "minor"),
+            title=text_of(entry, "title"),
+            remote_id=text_of(entry, "remote_id"),
+            url=text_of(entry, "url"),
+            error=text_of(entry, "error"),
+            impact=text_of(entry, "impact", "minor"),
             is_notifying=entry.data.get("notify") is True,
-            components=_table(entry, "components"),
+            components=table_of(entry, "components"),
         )
         return replace(incident, updates=(*incident.updates, made))
     made = replace(
         old,
         state=state,
-        remote_id=_text(entry, "remote_id", old.remote_id),
-        url=_text(entry, "url", old.url),
-        error=_text(entry, "error"),
+        remote_id=text_of(entry, "remote_id", old.remote_id),
+        url=text_of(entry, "url", old.url),
+        error=text_of(entry, "error"),
     )
     updates = tuple(made if u.id == id_ else u for u in incident.updates)
     return replace(incident, updates=updates)
 
 
 def _alert(incident: Incident, entry: Entry) -> Incident:
-    fingerprint = _text(entry, "fingerprint")
+    fingerprint = text_of(entry, "fingerprint")
     old = next((a for a in incident.alerts if a.fingerprint == fingerprint), None)
     if entry.type == "alert.resolved":
         if old is None:
             return incident
-        ended = _time(entry, "ended_at") or entry.occurred_at
+        ended = time_of(entry, "ended_at") or entry.occurred_at
         made = replace(old, status="resolved", ended_at=ended)
     else:
         made = Alert(
             fingerprint=fingerprint,
-            name=_text(entry, "name"),
+            name=text_of(entry, "name"),
             status="firing",
-            source=_text(entry, "source") or entry.source,
-            started_at=_time(entry, "started_at") or entry.occurred_at,
-            labels=_table(entry, "labels"),
-            annotations=_table(entry, "annotations"),
+            source=text_of(entry, "source") or entry.source,
+            started_at=time_of(entry, "started_at") or entry.occurred_at,
+            labels=table_of(entry, "labels"),
+            annotations=table_of(entry, "annotations"),
             count=old.count + 1 if old else 1,
         )
     if old is None:
@@ -465,14 +323,7 @@ _APPLY: Mapping[str, Apply] = {
     "change.verified": _change,
     "change.failed": _change,
     "change.settled": _change,
-    "run.started": _run_started,
-    "run.parked": _run_parked,
-    "run.resumed": _run_resumed,
-    "run.taken": _run_held,
-    "run.given": _run_held,
-    "run.finished": _run_finished,
-    "step.started": _step,
-    "step.finished": _step,
+    **RUN_ENTRIES,
     "update.requested": _update,
     "update.published": _update,
     "update.failed": _update,

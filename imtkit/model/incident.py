@@ -12,6 +12,8 @@ from imtkit.model.entries import Entry
 from imtkit.model.gates import Change, Gate
 
 Fields = Mapping[str, Any]
+QUEUED = "queued"
+"""The status of a run that was asked for and that no worker has taken yet."""
 WITHOUT_RUNNER = "without runner"
 """The status of a run that a machine began without imtkit's runner: nobody says how it ends."""
 
@@ -34,8 +36,10 @@ class Step:
 class Run:
     """One execution of a runbook, or one sitting of a person at a notebook (``by_hand``).
 
-    ``holder`` is the person who took it over from the machine and has not given it back.
-    ``runner`` is the process that carries this attempt out: host, pid, started.
+    One that was asked for waits for a worker as 'queued'; until it starts, ``started_at`` is when
+    it was requested. ``rule`` is the rule that asked for it, if one did. ``holder`` is the person
+    who took it over from the machine and has not given it back. ``runner`` is the process that
+    carries this attempt out: host, pid, started.
     """
 
     id: str
@@ -55,6 +59,8 @@ class Run:
     holder: str = ""
     runner: Fields = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
+    rule: str = ""
+    requested_at: datetime | None = None
 
     @property
     def has_runner(self) -> bool:
@@ -63,9 +69,9 @@ class Run:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended, well or not; a parked run and work by hand have not."""
+        """Whether it has ended, well or not; a queued or parked run and work by hand have not."""
         is_in_hand = not self.has_runner or bool(self.holder)
-        return not is_in_hand and self.status not in ("running", "waiting")
+        return not is_in_hand and self.status not in (QUEUED, "running", "waiting")
 
     @property
     def stopped_at(self) -> Step | None:
