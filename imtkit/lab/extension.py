@@ -14,6 +14,7 @@ from imtkit.lab.handlers import routes
 from imtkit.lab.held import HeldKernels
 from imtkit.lab.kernels import WARM_KERNELS, keep_together
 from imtkit.lab.office import Office
+from imtkit.lab.queued import QueuedRuns
 from imtkit.lab.run_handlers import run_routes
 from imtkit.lab.runs import ServerRuns
 from imtkit.runs.pool import Pool
@@ -36,6 +37,7 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
         self.office = Office(Path(server.root_dir))
         self.kernels = HeldKernels(server, self.office)
         self.runs = ServerRuns(self.office, self.kernels)
+        self.queued = QueuedRuns(self.office, self.runs)
         for path, handler, parts in (
             *routes(self.office),
             *run_routes(self.office, self.runs),
@@ -53,6 +55,10 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
         self.pool.start()
         serverapp.web_app.settings[WARM_KERNELS] = self.pool
         await self.runs.start(settings)
+        try:
+            self.queued.start(settings)
+        except ImtkitError as error:
+            serverapp.log.warning("imtkit | no queued runs here: %s", error)
         token = str(getattr(serverapp.identity_provider, "token", "") or "")
         self.record = reach.announce(settings, serverapp.connection_url, token)
         serverapp.log.info("imtkit | runbooks, gates and runs of %s", settings.root)
@@ -61,6 +67,8 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
         """End what runs, as a cancel does, and leave no trace of a server that is gone."""
         if hasattr(self, "record"):
             reach.withdraw(self.record)
+        await self.queued.stop()
         await self.runs.close()
+        await self.queued.close()
         if hasattr(self, "pool"):
             await asyncio.to_thread(self.pool.close)

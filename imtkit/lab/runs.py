@@ -32,6 +32,9 @@ from imtkit.runs.lease import Lease, this_process
 SERVER = f"{AUTOMATION}server"
 """Who goes on with a run whose gate somebody has answered."""
 
+SERVER_ENDS = "the Jupyter server that ran it was told to end"
+"""Why a run is cancelled whose server ends."""
+
 _LOOK_SECONDS = 1.0
 _REAP_EVERY = 60
 """Looks between two passes of the reaper."""
@@ -45,13 +48,15 @@ Task = Callable[[Desk, OnStep, Control], Run]
 class Asked:
     """Who asks for a run, through which face, and what hears of it.
 
-    ``order`` is what they call it before it is a run with an id.
+    ``order`` is what they call it before it is a run with an id. ``at_end`` is why the run is
+    cancelled when the server is told to end.
     """
 
     actor: str
     source: str
     tell: Tell
     order: str = ""
+    at_end: str = SERVER_ENDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class ServerRuns:
             self._watch.cancel()
         for job in self._jobs:
             if not job.done.cancel():
-                job.control.stop.ask("cancelled", "the Jupyter server that ran it was told to end")
+                job.control.stop.ask("cancelled", job.asked.at_end)
         ending = [asyncio.wrap_future(job.done) for job in self._jobs]
         await asyncio.gather(*ending, return_exceptions=True)
         for held in self._kernels.all():

@@ -1,0 +1,175 @@
+"""Runs that are asked for and wait for a worker: ask for them, queue them, carry them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from imtkit.contracts import Query
+from imtkit.errors import ImtkitError, StateError
+from imtkit.kit import incidents, resume, runbooks, running
+from imtkit.kit.desk import Desk
+from imtkit.kit.runs import Control, OnStep, new_run_id, run_key, start, the_run
+from imtkit.model.entries import Draft
+from imtkit.model.entry_data import number_of
+from imtkit.model.incident import QUEUED, Incident, Run
+from imtkit.runs.lease import Process, process_told
+from imtkit.runs.parameters import checked_values
+from imtkit.runs.queue import LAST, Queue, Request
+from imtkit.store.engine import faults
+
+WORKER_ENDS = "its worker was told to end; another worker goes on with it"
+"""Why a requested run stopped that is to be gone on with, although nobody cancelled it."""
+
+MOST_ATTEMPTS = 5
+"""How often a run is begun whose workers die: one of them may die of the run itself."""
+
+_UNFINISHED = ("open", "acknowledged", "mitigated", "resolved")
+IsGone = Callable[[Process], bool]
+"""Whether a process that was a worker has ended, on whichever machine it was."""
+
+
+def request(
+    desk: Desk,
+    incident_id: str,
+    name: str,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    priority: int = LAST,
+) -> Run:
+    """Ask for a run of a runbook; it is queued, and a worker takes it when it is its turn.
+
+    ``priority`` 1 comes first. NotFoundError and ParameterError as when it is run at once. Who
+    asks has it put in the queue with ``enqueue_requested``.
+    """
+    runbook = runbooks.find(desk.settings, name)
+    values = checked_values(runbook.parameters, parameters or {}, runbook=runbook.name)
+    incident = incidents.get(desk, incident_id)
+    about = {
+        "run": new_run_id(desk.clock.now()),
+        "runbook": runbook.name,
+        "title": runbook.title,
+        "parameters": dict(values),
+        "priority": priority,
+    }
+    asked = desk.draft("run.requested", about, key=f"request/{about['run']}")
+    desk.store.append(incident.id, asked)
+    return the_run(incidents.get(desk, incident.id), str(about["run"]))
+
+
+def enqueue_requested(
+    desk: Desk, queue: Queue, *, incident_ids: Collection[str] | None = None
+) -> list[str]:
+    """Put every run in the queue that was requested, has not begun and is not there; their ids.
+
+    Looks at these incidents, or else at all that are not closed. What is in the queue can be
+    lost: this brings it back from the log. StoreError when the queue cannot be reached.
+    """
+    if incident_ids is None:
+        found = desk.store.incidents(Query(statuses=_UNFINISHED, limit=100_000))
+        incident_ids = [row.id for row in found]
+    asked: dict[str, tuple[str, int]] = {}
+    for incident_id in incident_ids:
+        asked.update(_asked_for(incidents.get(desk, incident_id)))
+    with faults("of queued runs"):
+        missing = asked.keys() - queue.waiting(asked.keys())
+        for run_id in sorted(missing):
+            incident_id, priority = asked[run_id]
+            queue.enqueue(run_id, incident=incident_id, priority=priority)
+    return sorted(missing)
+
+
+def _asked_for(incident: Incident) -> dict[str, tuple[str, int]]:
+    """The runs that wait for a worker, with their incident and their priority."""
+    waiting = {run.id for run in incident.runs if run.status == QUEUED}
+    if not waiting:
+        return {}
+    found: dict[str, tuple[str, int]] = {}
+    for entry in incident.entries:
+        run_id = str(entry.data.get("run", ""))
+        if entry.type == "run.requested" and run_id in waiting:
+            found.setdefault(run_id, (incident.id, number_of(entry, "priority") or LAST))
+    return found
+
+
+def find(desk: Desk, asked: Request) -> Run:
+    """What the log says of a requested run; NotFoundError when it says nothing."""
+    return the_run(incidents.get(desk, asked.incident), asked.run)
+
+
+def carry_out(
+    desk: Desk,
+    asked: Request,
+    *,
+    is_gone: IsGone,
+    on_step: OnStep | None = None,
+    control: Control | None = None,
+) -> Run:
+    """Bring a requested run to its end, or to where a person is needed; the run afterwards.
+
+    Called again, after the death of the worker that was at it: what never began begins; what
+    stopped with its worker is resumed, on a new kernel; all else is as it should be, and stays.
+    An error that is not ``retryable`` and kept it from beginning ends it as failed.
+    """
+    run = find(desk, asked)
+    if run.status == QUEUED:
+        return _begin(desk, asked, run, on_step=on_step, control=control)
+    run = _without_the_dead(desk, run, is_gone)
+    if not _is_to_go_on(run):
+        return run
+    try:
+        return resume.resume(desk, run.id, on_step=on_step, control=control)
+    except StateError:
+        return find(desk, asked)  # somebody else has just gone on with it
+
+
+def _begin(
+    desk: Desk, asked: Request, run: Run, *, on_step: OnStep | None, control: Control | None
+) -> Run:
+    try:
+        return start(
+            desk,
+            run.runbook,
+            incident_id=asked.incident,
+            run_id=run.id,
+            parameters=run.parameters,
+            on_step=on_step,
+            control=control,
+        )
+    except ImtkitError as error:
+        if find(desk, asked).status != QUEUED:
+            if isinstance(error, StateError):
+                return find(desk, asked)  # another worker began it, or a person cancelled it
+            raise
+        if not error.retryable:
+            _refuse(desk, run, error)
+        raise
+
+
+def _refuse(desk: Desk, run: Run, error: ImtkitError) -> None:
+    """Write down that a requested run cannot begin, and why."""
+
+    def unless_begun(incident: Incident) -> Sequence[Draft]:
+        if the_run(incident, run.id).status != QUEUED:
+            return []
+        told = {"run": run.id, "status": "failed", "error": str(error)}
+        return [desk.draft("run.finished", told, key=f"{run_key(run.id)}/refused")]
+
+    desk.store.change(run.incident, unless_begun)
+
+
+def _without_the_dead(desk: Desk, run: Run, is_gone: IsGone) -> Run:
+    """The run as it stands once it is known whether its runner is alive."""
+    running.reap(desk)  # ends the kernels that dead workers of this machine left behind
+    runner = process_told(run.runner)
+    if run.status == "running" and runner is not None and is_gone(runner):
+        running.bury(desk, run.incident, run.id)
+    return the_run(incidents.get(desk, run.incident), run.id)
+
+
+def _is_to_go_on(run: Run) -> bool:
+    """Whether a run stopped for no other reason than that its worker did."""
+    if run.attempt >= MOST_ATTEMPTS or run.holder:
+        return False
+    is_handed_on = run.status == "cancelled" and run.error == WORKER_ENDS
+    return run.status == "lost" or is_handed_on

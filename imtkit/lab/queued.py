@@ -1,0 +1,112 @@
+"""Requested runs, taken from the queue and carried out by a Jupyter server: a worker."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from imtkit.config import Settings
+from imtkit.errors import ImtkitError
+from imtkit.kit import Desk, requests
+from imtkit.kit.runs import Control, OnStep
+from imtkit.lab.office import SOURCE, Office
+from imtkit.lab.runs import Asked, Job, ServerRuns
+from imtkit.model.entries import AUTOMATION, is_automation
+from imtkit.model.incident import Run
+from imtkit.runs.lease import this_process
+from imtkit.runs.queue import Request, executor_name, open_queue
+from imtkit.store.presence import open_presence
+
+_LOOK_SECONDS = 3.0
+"""How often a worker looks for others that are gone, whose runs it takes over."""
+
+
+class QueuedRuns:
+    """What a worker does for the queue: it takes runs as there is room, and looks after others.
+
+    Used on the server's event loop; the queue itself is used in a thread.
+    """
+
+    def __init__(self, office: Office, runs: ServerRuns) -> None:
+        self._office = office
+        self._runs = runs
+        self._hand = ThreadPoolExecutor(1, thread_name_prefix="queue")
+        self._serving: asyncio.Task[None] | None = None
+
+    def start(self, settings: Settings) -> None:
+        """Begin to take runs, in a moment: the server need not wait for the queue's library.
+
+        ConfigError when the log is one that can have no queue.
+        """
+        self._settings = settings
+        self._queue = open_queue(settings)
+        self._loop = asyncio.get_running_loop()
+        self._serving = asyncio.create_task(self._serve())
+
+    async def stop(self) -> None:
+        """Take no more runs; those that go on here are other workers' once ``close`` is called."""
+        if self._serving is None:
+            return
+        self._serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._serving
+        await self._loop.run_in_executor(self._hand, self._queue.stop)
+
+    async def close(self) -> None:
+        """Let go of the queue, when the runs that were taken have ended here."""
+        if self._serving is not None:
+            await self._loop.run_in_executor(self._hand, self._queue.close)
+        self._hand.shutdown()
+
+    async def _serve(self) -> None:
+        is_serving = False
+        while True:
+            try:
+                if not is_serving:
+                    await self._loop.run_in_executor(self._hand, self._begin)
+                    is_serving = True
+                await self._loop.run_in_executor(self._hand, self._queue.take_over)
+            except ImtkitError:
+                pass  # such as a database that is away: the next look may find it again
+            except Exception as fault:  # noqa: BLE001 # the next look may find the queue again
+                told = {"message": "imtkit could not look after its queue", "exception": fault}
+                self._loop.call_exception_handler(told)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _begin(self) -> None:
+        settings, name = self._settings, executor_name(this_process())
+        presence = open_presence(settings.store_url, settings.leases, name)
+        at_once = settings.kernels.runs_at_once
+        self._queue.serve(self._carry_out, presence=presence, at_once=at_once)
+
+    def _carry_out(self, request: Request) -> None:
+        """In the queue's thread: hand the run to the server, and wait for what becomes of it."""
+        run = self._office.now(lambda desk: requests.find(desk, request), actor=AUTOMATION)
+        actor = f"{AUTOMATION}{run.rule}" if run.rule else run.actor
+        source = "alert" if is_automation(actor) else SOURCE
+        failed: list[ImtkitError] = []
+
+        def task(desk: Desk, on_step: OnStep, control: Control) -> Run:
+            try:
+                return requests.carry_out(
+                    desk, request, is_gone=self._queue.is_gone, on_step=on_step, control=control
+                )
+            except ImtkitError as error:
+                failed.append(error)
+                raise
+
+        asked = Asked(actor, source, _unheard, at_end=requests.WORKER_ENDS)
+
+        async def begin() -> Job:
+            return self._runs.begin(task, asked, Control())
+
+        job = asyncio.run_coroutine_threadsafe(begin(), self._loop).result()
+        job.done.result()
+        if failed:
+            raise failed[0]
+
+
+def _unheard(_: dict[str, Any]) -> None:
+    """Nobody listens: who wants to know reads the log."""

@@ -1,0 +1,297 @@
+"""Requested runs and their workers: real servers, killed for real, on both databases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from shutil import copy
+from typing import Any
+
+import pytest
+from labs import ROOT, Lab, running_lab
+from notebook_files import code, write_notebook
+from terminal import imt_process
+
+from imtkit.errors import StateError
+from imtkit.kit import Desk, incidents, open_desk, requests, resume, running, runs
+from imtkit.model.incident import Run
+from imtkit.model.opening import Opening
+from imtkit.runs.queue import Queue, open_queue
+
+LINE = "with open(where, 'a') as file: file.write('{} ' + imt_run + '\\n')"
+WHERE = [
+    code("values", "where = ''\nflag = ''", "parameters"),
+    code("setup", "import os, time\nimt_run = os.environ['IMT_RUN']", "setup"),
+]
+QUICK = [*WHERE, code("work", LINE.format("work"))]
+HELD = [
+    *WHERE,
+    code("once", LINE.format("once"), "once"),
+    code("held", LINE.format("held") + "\nwhile not os.path.exists(flag): time.sleep(0.05)"),
+    code("after", LINE.format("after")),
+]
+ENDS = ("completed", "failed", "cancelled", "waiting")
+
+
+def a_workspace(folder: Path, *, at_once: int = 4) -> Path:
+    """A workspace with a quick runbook and one that is held up until a file is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "outputs").mkdir()
+    copy(ROOT / "templates" / "imt.toml", folder)
+    text = (folder / "imt.toml").read_text()
+    text = text.replace("runs_at_once = 0", f"runs_at_once = {at_once}")
+    assert f"runs_at_once = {at_once}" in text
+    (folder / "imt.toml").write_text(text)
+    write_notebook(folder / "runbooks" / "quick.ipynb", QUICK)
+    write_notebook(folder / "runbooks" / "held.ipynb", HELD)
+    return folder
+
+
+class Place:
+    """A workspace with one incident, seen by Bo Berg, and its queue."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.desk: Desk = open_desk(folder, actor="Bo Berg")
+        self.queue: Queue = open_queue(self.desk.settings)
+        self.incident = incidents.open_(self.desk, Opening("The shop is slow")).id
+        self.lines = folder / "lines.txt"
+        self.flag = folder / "flag"
+
+    def ask(self, runbook: str = "quick", *, rule: str = "", is_queued: bool = True) -> str:
+        """Request a run, as a rule does or as a person; its id."""
+        run_id = runs.new_run_id(self.desk.clock.now())
+        about = {
+            "run": run_id,
+            "runbook": runbook,
+            "title": "Slow",
+            "parameters": {"where": str(self.lines), "flag": str(self.flag)},
+            "rule": rule,
+            "priority": 1,
+        }
+        asked = self.desk.draft("run.requested", about, key=f"episode/rule/{run_id}")
+        self.desk.store.append(self.incident, asked)
+        if is_queued:
+            assert run_id in requests.enqueue_requested(self.desk, self.queue)
+        return run_id
+
+    def run(self, run_id: str) -> Run:
+        """What the log says of a run now."""
+        return resume.find(self.desk, run_id)
+
+    def ended(self, run_id: str, seconds: float = 60) -> Run:
+        """A run, once it has ended or waits."""
+        until(lambda: self.run(run_id).status in ENDS, seconds)
+        return self.run(run_id)
+
+    def written(self) -> list[str]:
+        """What the steps wrote, line by line."""
+        return self.lines.read_text().splitlines() if self.lines.exists() else []
+
+    def held_up(self, run_id: str) -> None:
+        """Wait until a run is in the midst of its long step."""
+        until(lambda: f"held {run_id}" in self.written(), 60)
+
+    def close(self) -> None:
+        """Let go of log and queue."""
+        self.queue.close()
+        self.desk.close()
+
+
+def until(is_so: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until something is so."""
+    ends_at = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < ends_at, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A workspace of its own for one test."""
+    made = Place(a_workspace(tmp_path / "w"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A workspace for the tests that leave its worker alive."""
+    made = Place(a_workspace(tmp_path_factory.mktemp("shared") / "w"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def early(shared: Place) -> str:
+    """A run that was asked for before there was a worker."""
+    return shared.ask(rule="slow-shop")
+
+
+@pytest.fixture(scope="module")
+def worker(shared: Place, early: str) -> Iterator[Lab]:
+    """The worker of the shared workspace."""
+    assert shared.run(early).status == "queued"
+    with running_lab(shared.folder) as lab:
+        yield lab
+
+
+def test_what_was_requested_before_a_worker_came_runs_under_its_id(
+    shared: Place, early: str, worker: Lab
+) -> None:
+    """A run keeps its id, its rule and its parameters from the request to its end."""
+    done = shared.ended(early)
+    assert done.status == "completed", done.error
+    assert (done.actor, done.rule, done.title) == ("automation/slow-shop", "slow-shop", "quick")
+    assert done.requested_at is not None
+    assert done.requested_at < done.started_at
+    started = next(
+        entry
+        for entry in incidents.get(shared.desk, shared.incident).entries
+        if entry.type == "run.started" and entry.data["run"] == early
+    )
+    assert started.source == "alert"
+    assert f"work {early}" in shared.written()
+
+
+def test_a_queued_run_that_was_cancelled_never_starts(shared: Place, worker: Lab) -> None:
+    """The log decides: its turn comes, and nothing runs."""
+    run_id = shared.ask(is_queued=False)
+    assert running.cancel(shared.desk, run_id).status == "cancelled"
+    shared.queue.enqueue(run_id, incident=shared.incident)
+    later = shared.ask()
+    assert shared.ended(later).status == "completed"
+    until(lambda: run_id not in shared.queue.waiting([run_id]))
+    assert shared.run(run_id).status == "cancelled"
+    assert f"work {run_id}" not in shared.written()
+
+
+def test_a_request_that_cannot_run_ends_as_failed_and_the_worker_goes_on(
+    shared: Place, worker: Lab
+) -> None:
+    """A runbook that is not there fails the run, with words; the next one runs."""
+    bad, good = shared.ask("no-such-runbook"), shared.ask()
+    failed = shared.ended(bad)
+    assert failed.status == "failed"
+    assert "no-such-runbook" in failed.error
+    assert shared.ended(good).status == "completed"
+
+
+def test_a_person_may_ask_for_a_run_too(shared: Place, worker: Lab) -> None:
+    """``request`` checks the parameters and queues; the run is the person's."""
+    values = {"where": str(shared.lines), "flag": "x"}
+    asked = requests.request(shared.desk, shared.incident, "quick", parameters=values)
+    assert (asked.status, asked.title) == ("queued", "quick")
+    requests.enqueue_requested(shared.desk, shared.queue, incident_ids=[shared.incident])
+    done = shared.ended(asked.id)
+    assert (done.status, done.actor) == ("completed", "Bo Berg")
+
+
+def test_a_killed_workers_run_is_taken_over(place: Place) -> None:
+    """After ``kill -9`` in a step another worker resumes; what ran once is not run again."""
+    with ExitStack() as labs:
+        first = labs.enter_context(running_lab(place.folder))
+        run_id = place.ask("held", rule="slow-shop")
+        place.held_up(run_id)
+        labs.enter_context(running_lab(place.folder))
+        first.process.kill()
+        place.flag.touch()
+        began_at = time.monotonic()
+        done = place.ended(run_id)
+        assert time.monotonic() - began_at < 40
+    assert (done.status, done.attempt) == ("completed", 2), done.error
+    assert done.actor == "automation/slow-shop"
+    assert place.written() == [f"{step} {run_id}" for step in ("once", "held", "held", "after")]
+
+
+def test_a_run_goes_on_after_its_worker_was_ended_and_started_again(place: Place) -> None:
+    """A worker that is told to end hands its requested runs on: the next one finishes them."""
+    with running_lab(place.folder):
+        run_id = place.ask("held")
+        place.held_up(run_id)
+    stopped = place.run(run_id)
+    assert (stopped.status, stopped.error) == ("cancelled", requests.WORKER_ENDS)
+    place.flag.touch()
+    waits = place.ask()
+    with running_lab(place.folder):
+        until(lambda: place.run(run_id).status == "completed", 60)
+        assert place.ended(waits).status == "completed"
+    assert place.written().count(f"once {run_id}") == 1
+    assert f"after {run_id}" in place.written()
+
+
+def test_two_workers_share_what_waits_and_each_run_runs_once(tmp_path: Path) -> None:
+    """Ten runs, two workers on one SQLite file: both work, none of the runs twice."""
+    place = Place(a_workspace(tmp_path / "w", at_once=1))
+    asked = [place.ask("held") for _ in range(10)]
+    with running_lab(place.folder), running_lab(place.folder):
+        until(lambda: len(place.written()) >= 4, 60)  # two of them, each at its second line
+        place.flag.touch()
+        ended = [place.ended(run_id, 120) for run_id in asked]
+    place.close()
+    assert {run.status for run in ended} == {"completed"}
+    assert {run.attempt for run in ended} == {1}
+    assert sorted(place.written()) == sorted(
+        f"{step} {run_id}" for run_id in asked for step in ("once", "held", "after")
+    )
+    assert len({run.runner["pid"] for run in ended}) == 2
+
+
+def test_on_postgresql_a_killed_workers_run_is_taken_over(
+    tmp_path: Path, postgres_log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same code with another URL: queue, presence and log are all in PostgreSQL."""
+    monkeypatch.setenv("IMT_STORE_URL", postgres_log)
+    place = Place(a_workspace(tmp_path / "w"))
+    with ExitStack() as labs:
+        first = labs.enter_context(running_lab(place.folder))
+        run_id = place.ask("held", rule="slow-shop")
+        place.held_up(run_id)
+        labs.enter_context(running_lab(place.folder))
+        first.process.kill()
+        place.flag.touch()
+        done = place.ended(run_id)
+    assert (done.status, done.attempt) == ("completed", 2), done.error
+    assert place.written() == [f"{step} {run_id}" for step in ("once", "held", "held", "after")]
+    assert not list((place.folder / "outputs").glob("*.db"))
+    place.close()
+
+
+def test_the_queue_is_filled_from_the_log(place: Place) -> None:
+    """What was requested and is not in the queue comes there, once; what is over does not."""
+    asked = [place.ask(is_queued=False) for _ in range(3)]
+    running.cancel(place.desk, asked[0])
+    assert requests.enqueue_requested(place.desk, place.queue) == sorted(asked[1:])
+    assert requests.enqueue_requested(place.desk, place.queue) == []
+    assert place.queue.waiting(asked) == set(asked[1:])
+    with pytest.raises(StateError, match="queued"):
+        resume.resume(place.desk, asked[1])
+
+
+def test_a_requested_run_is_started_once(place: Place) -> None:
+    """Whoever comes second is told that the run has begun."""
+    run_id = place.ask(is_queued=False)
+    given: dict[str, Any] = {
+        "incident_id": place.incident,
+        "run_id": run_id,
+        "parameters": {"where": str(place.lines)},
+    }
+    done = runs.start(place.desk, "quick", **given)
+    assert (done.id, done.status) == (run_id, "completed")
+    with pytest.raises(StateError, match="completed"):
+        runs.start(place.desk, "quick", **given)
+    assert place.written() == [f"work {run_id}"]
+
+
+def test_queued_runs_are_listed(place: Place) -> None:
+    """``imt runs list`` shows what waits, and ``imt runs cancel`` ends it."""
+    run_id = place.ask(is_queued=False)
+    listed = imt_process("runs", "list", cwd=place.folder)
+    assert "queued" in listed.out
+    cancelled = imt_process(
+        "runs", "cancel", run_id, cwd=place.folder, environment={"IMT_USER": "Bo Berg"}
+    )
+    assert cancelled.code == 0, cancelled.err
+    assert place.run(run_id).status == "cancelled"
