@@ -15,6 +15,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("init:init", "Make a folder a workspace; what is there already stays as it is."),
     "lab": ("lab:lab", "Open JupyterLab in the workspace, or a copy of a runbook in it."),
     "worker": ("lab:worker", "Carry out runs on warm kernels: 'imt lab' without a browser."),
+    "serve": ("serve:serve", "Listen to senders of alerts, and show incidents in the browser."),
+    "up": ("serve:up", "Start 'imt serve' and one 'imt worker' together; Ctrl-C ends both."),
     "run": ("run:run", "Run a runbook, by its name or its path."),
     "runs": ("runs:runs", "See runs wherever they run, end them, clear up after the lost."),
     "take": ("take:take", "Take a run over by hand, on its kernel where that lives."),

@@ -1,0 +1,316 @@
+"""Keep what senders post before they are answered, and turn it into alerts afterwards.
+
+What is posted is kept whole, as one entry of the workspace's chain: a body of 10 MB makes the
+log 10 MB larger, for good. The same body from the same source is kept once, however often it
+is sent: its key is its SHA-256. Entries ``deliveries.handled`` say how far the kept deliveries
+have become alerts, so that whoever dies in between loses nothing: what comes after the newest
+of them is handled again, and handling twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from imtkit import config
+from imtkit.alerts import sns
+from imtkit.alerts.payloads import delivery_from
+from imtkit.alerts.pipeline import Playbook
+from imtkit.alerts.signatures import check
+from imtkit.alerts.sns import Certificates, check_sns
+from imtkit.config import Settings
+from imtkit.config.alerts import SourceSettings
+from imtkit.errors import (
+    ChainError,
+    ConfigError,
+    ImtkitError,
+    PayloadError,
+    SignatureError,
+    StoreError,
+)
+from imtkit.kit import alerts
+from imtkit.kit.desk import Desk
+from imtkit.model.entries import AUTOMATION, WORKSPACE, Draft, Entry
+
+__all__ = [
+    "Certificates",
+    "Posted",
+    "Progress",
+    "confirm",
+    "handle_next",
+    "keep",
+    "progress",
+    "prove",
+    "read",
+    "unusable",
+]
+
+log = logging.getLogger(__name__)
+
+KEPT_HEADERS = (
+    "content-type",
+    "user-agent",
+    "request-id",
+    "x-request-id",
+    "x-webhook-id",
+    "x-amz-sns-message-id",
+    "x-amz-sns-message-type",
+    "sentry-hook-resource",
+    "sentry-hook-timestamp",
+)
+"""What helps to follow a delivery back to its sender; no header that proves anything."""
+
+_PAGE = 10
+"""How many entries are read at once: each may hold the largest body that is taken."""
+
+_TRIES = 3
+"""How often a delivery is handled that fails by a fault of ours, before it is set aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What a sender posted: proven to be its own, and readable.
+
+    ``confirm`` is the address by which an SNS ``topic`` wants its subscription confirmed.
+    """
+
+    source: str
+    body: str
+    sha256: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    confirm: str = ""
+    topic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far kept deliveries have become alerts.
+
+    ``through`` is the position in the workspace's chain up to which all are; ``marks`` counts
+    the entries that say so. ``handled`` and ``refused`` count deliveries since this process
+    began; ``incidents`` are those that the last ones became part of.
+    """
+
+    through: int = 0
+    marks: int = 0
+    handled: int = 0
+    refused: int = 0
+    incidents: frozenset[str] = frozenset()
+
+
+def read(
+    source: SourceSettings,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now: datetime,
+    certificates: Certificates,
+) -> Posted:
+    """What was posted, once it is known to be the sender's and can be read. Nothing is stored.
+
+    SignatureError when it proves nothing, PayloadError when it is not what such a sender posts,
+    ConfigError when a secret cannot be had, ServiceError when Amazon's certificate cannot.
+    ``headers`` are known by their names in lower case.
+    """
+    subscribe_url = ""
+    if source.kind == "sns" and source.proof == "signature":
+        subscribe_url = check_sns(source, body, certificates, now).subscribe_url
+    else:
+        prove(source, headers, body, now=now)
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PayloadError(
+            f"The body is not UTF-8: byte {error.start} does not fit.",
+            hint="JSON is sent in UTF-8 (RFC 8259, section 8.1).",
+        ) from error
+    delivery = delivery_from(source, body, at=now)
+    return Posted(
+        source.name,
+        text,
+        hashlib.sha256(body).hexdigest(),
+        {name: headers[name][:200] for name in KEPT_HEADERS if headers.get(name)},
+        subscribe_url or delivery.confirm,
+        delivery.topic,
+    )
+
+
+def prove(
+    source: SourceSettings, headers: Mapping[str, str], body: bytes, *, now: datetime
+) -> None:
+    """See that a request is its sender's own; SignatureError when it is not.
+
+    A bearer token is proof whatever the body is: it can be asked for before that is read.
+    """
+    if source.proof != "none":
+        check(source, _secrets(source), headers, body, now)
+
+
+def confirm(source: SourceSettings, posted: Posted) -> None:
+    """Tell Amazon that we want what a topic says; SignatureError for a topic not named for it."""
+    if posted.topic not in source.topics:
+        raise SignatureError(
+            f"Alert source '{source.name}': {posted.topic[:300]} is not among its topics."
+        )
+    sns.confirm(posted.confirm)
+
+
+def unusable(settings: Settings) -> dict[str, str]:
+    """The senders whose secrets cannot be had, so that nothing they post is believed; and why."""
+    found = {}
+    for name, source in settings.alerts.sources.items():
+        try:
+            _secrets(source)
+        except ConfigError as error:
+            found[name] = f"{error} {error.hint}"
+    return found
+
+
+def _secrets(source: SourceSettings) -> list[str]:
+    """The secrets of a sender that can be had; ConfigError when none can."""
+    known: list[str] = []
+    missing: ConfigError | None = None
+    for reference in source.secrets:
+        try:
+            known.append(config.resolve_secret(reference))
+        except ConfigError as error:
+            missing = error
+    if missing is not None:
+        if not known:
+            raise missing
+        log.warning("Alert source '%s' lacks a secret: %s", source.name, missing)
+    return known
+
+
+def keep(desk: Desk, deliveries: Sequence[Posted]) -> list[Entry]:
+    """Store deliveries, all in one append; they are on disk when this returns.
+
+    The entries, in the order given: one that was kept before is the entry stored first.
+    """
+    return desk.store.append(WORKSPACE, *(_received(desk, one) for one in deliveries))
+
+
+def progress(desk: Desk) -> Progress:
+    """How far the deliveries are handled, as the log has it; found with a few dozen look-ups."""
+    return _up_to_date(desk, Progress())
+
+
+def handle_next(
+    desk: Desk,
+    since: Progress,
+    *,
+    most: int = 100,
+    is_over: Callable[[], bool] = lambda: False,
+) -> Progress:
+    """Turn the next kept deliveries into alerts, in their order; how far it came.
+
+    At most ``most`` at a time; none are begun once ``is_over``. A delivery that cannot become
+    alerts is set aside as ``delivery.refused`` and holds up no other. StoreError when the log
+    is down before anything was done: nothing is lost, try again.
+    """
+    done = begun_at = replace(_up_to_date(desk, since), incidents=frozenset())
+    book: Playbook | None = None
+    try:
+        for entry in _waiting(desk, done.through, most):
+            if is_over():
+                break
+            if entry.type == "delivery.received":
+                book = book or alerts.playbook(desk.settings)
+                done = _handled(desk, entry, book, done)
+            done = replace(done, through=entry.n)
+        if done.handled + done.refused > begun_at.handled + begun_at.refused:
+            done = _marked(desk, done)
+    except StoreError:
+        if done.through == begun_at.through:
+            raise
+        log.warning("The log failed after delivery %d was handled.", done.through)
+    return done
+
+
+def _waiting(desk: Desk, after: int, most: int) -> Iterator[Entry]:
+    """The next entries, read a few at a time."""
+    while most > 0:
+        page = list(desk.store.entries(WORKSPACE, after=after, limit=min(_PAGE, most)))
+        yield from page
+        if not page:
+            return
+        after, most = page[-1].n, most - len(page)
+
+
+def _handled(desk: Desk, entry: Entry, book: Playbook, done: Progress) -> Progress:
+    """One delivery as alerts, or set aside with the reason."""
+    for left in reversed(range(_TRIES)):
+        try:
+            source = alerts.source_named(desk.settings, str(entry.data["source"]))
+            body = str(entry.data["body"]).encode()
+            found = alerts.receive(desk, body, source=source, at=entry.recorded_at, book=book)
+        except ChainError as error:
+            return _refused(desk, entry, str(error), done)
+        except StoreError:
+            raise
+        except ImtkitError as error:
+            return _refused(desk, entry, str(error), done)
+        except Exception as error:  # a fault of ours, which must not hold up all that follow
+            if not left:
+                log.exception("Delivery %d could not be turned into alerts.", entry.n)
+                return _refused(desk, entry, f"a fault of imtkit's own: {error!r}", done)
+        else:
+            touched = done.incidents.union(one.incident for one in found if one.incident)
+            return replace(done, handled=done.handled + 1, incidents=touched)
+    return done
+
+
+def _refused(desk: Desk, entry: Entry, reason: str, done: Progress) -> Progress:
+    data = {"delivery": entry.n, "source": entry.data.get("source", ""), "reason": reason[:1000]}
+    desk.store.append(
+        WORKSPACE, desk.draft("delivery.refused", data, key=f"delivery/refused/{entry.n}")
+    )
+    log.warning("Delivery %d was set aside: %s", entry.n, reason[:300])
+    return replace(done, refused=done.refused + 1)
+
+
+def _marked(desk: Desk, done: Progress) -> Progress:
+    """Say in the log how far it is; where another server said so first, what that one said."""
+    key, data = _mark_key(done.marks + 1), {"through": done.through}
+    (mark,) = desk.store.append(WORKSPACE, desk.draft("deliveries.handled", data, key=key))
+    return _beyond(done, done.marks + 1, mark)
+
+
+def _up_to_date(desk: Desk, known: Progress) -> Progress:
+    """How far it is by the newest mark. Marks are numbered by their keys, so that the newest is
+    found by doubling and halving, never by reading the bodies between them.
+    """
+    step, newest = 1, None
+    while found := desk.store.find(_mark_key(known.marks + step)):
+        newest, step = found, step * 2
+    low, high = step // 2, step
+    while high - low > 1:
+        middle = (low + high) // 2
+        if found := desk.store.find(_mark_key(known.marks + middle)):
+            newest, low = found, middle
+        else:
+            high = middle
+    return known if newest is None else _beyond(known, known.marks + low, newest)
+
+
+def _beyond(known: Progress, marks: int, mark: Entry) -> Progress:
+    return replace(known, marks=marks, through=max(known.through, int(mark.data["through"])))
+
+
+def _mark_key(number: int) -> str:
+    return f"deliveries/handled/{number}"
+
+
+def _received(desk: Desk, posted: Posted) -> Draft:
+    data = {
+        "source": posted.source,
+        "body": posted.body,
+        "headers": dict(posted.headers),
+        "sha256": posted.sha256,
+    }
+    machine = desk.acting_as(f"{AUTOMATION}{posted.source}", "alert")
+    key = f"delivery/{posted.source}/{posted.sha256}"
+    return machine.draft("delivery.received", data, key=key)

@@ -1,0 +1,180 @@
+"""The ASGI application of ``imt serve``: alerts in, health, metrics, pages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from imtkit.config import Settings
+from imtkit.contracts import Query
+from imtkit.errors import ConfigError, StoreError
+from imtkit.kit import Desk, running
+from imtkit.model.lifecycle import STATUSES
+from imtkit.runs.queue import Queue, open_queue
+from imtkit.web import entrance, pages
+from imtkit.web.consumer import Consumer
+from imtkit.web.metrics import MEDIA_TYPE, Metrics
+from imtkit.web.office import Office
+from imtkit.web.receiver import Receiver
+from imtkit.web.writer import Writer
+
+_LIVE = tuple(status for status in STATUSES if status in ("open", "acknowledged", "mitigated"))
+
+_STORE_SECONDS = 3.0
+"""How long the log may take to answer whoever asks whether it does."""
+
+_ENDING_SECONDS = 1.5
+"""How long each of the threads has to end what it does."""
+
+
+@dataclass(slots=True)
+class House:
+    """What is behind the addresses: one log, who writes to it, who works through it."""
+
+    settings: Settings
+    office: Office = field(init=False)
+    metrics: Metrics = field(init=False)
+    writer: Writer = field(init=False)
+    queue: Queue | None = field(init=False)
+    consumer: Consumer = field(init=False)
+    receiver: Receiver = field(init=False)
+
+    def __post_init__(self) -> None:
+        serve = self.settings.serve
+        self.office = Office(self.settings)
+        self.metrics = Metrics()
+        self.queue = _queue(self.settings)
+        self.consumer = Consumer(self.office, self.metrics, self.queue)
+        self.writer = Writer(
+            self.office,
+            self.metrics,
+            most=serve.most_waiting,
+            most_bytes=max(8 * serve.most_body_mb, 64) * 10**6,
+            on_kept=self.consumer.wake,
+        )
+        self.receiver = Receiver(self.settings, self.writer, self.metrics)
+
+    def start(self) -> None:
+        """Begin to keep, and to work through what is kept."""
+        self.writer.start()
+        self.consumer.start()
+
+    def close(self) -> None:
+        """Keep what was accepted, and let go of everything."""
+        self.receiver.close()
+        self.writer.close(_ENDING_SECONDS)
+        self.consumer.close(_ENDING_SECONDS)
+        if self.queue is not None:
+            self.queue.close()
+        self.office.close()
+
+
+def application(settings: Settings, token: str) -> Starlette:
+    """The application for a workspace; its threads begin and end with it.
+
+    ``token`` opens all but what machines ask for: alerts, health.
+    """
+    house = House(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        house.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(house.close)
+
+    health = Health(house)
+    return Starlette(
+        routes=[
+            Route("/alerts/{source}", house.receiver.take, methods=["POST"]),
+            Route("/healthz", health.lives),
+            Route("/readyz", health.ready),
+            Route("/metrics", health.metrics),
+            *pages.routes(house.office),
+        ],
+        middleware=[Middleware(entrance.Entrance, settings=settings, token=token)],
+        lifespan=lifespan,
+    )
+
+
+class Health:
+    """How the server is, for machines that watch it."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def lives(self, _: Request) -> Response:
+        """The process lives and answers."""
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, _: Request) -> Response:
+        """200 while alerts can be kept and become incidents; else 503. Says how far behind it is,
+        which alone is no reason to send alerts elsewhere.
+        """
+        house = self._house
+        consumer = house.consumer.state
+        store = await self._store_fault()
+        is_ready = not store and consumer.is_well and house.writer.is_alive
+        said = {
+            "status": "ready" if is_ready else "not ready",
+            "store": store or "ok",
+            "consumer": consumer.fault or ("ok" if consumer.is_alive else "ended"),
+            "waiting": house.writer.waiting,
+            "unhandled": consumer.unhandled,
+            "lag_seconds": round(consumer.lag, 3),
+        }
+        return JSONResponse(said, 200 if is_ready else 503)
+
+    async def metrics(self, _: Request) -> Response:
+        """Everything counted, as OpenMetrics text."""
+        house = self._house
+        consumer = house.consumer.state
+        now: dict[str, float] = {
+            "waiting": house.writer.waiting,
+            "unhandled": consumer.unhandled,
+            "lag": consumer.lag,
+            "faults": consumer.faults,
+        }
+        try:
+            async with asyncio.timeout(_STORE_SECONDS):
+                now |= await house.office.work(_from_log, actor="")
+        except (StoreError, TimeoutError):
+            pass  # unknown is shown as NaN: what is counted here must be seen all the same
+        return Response(house.metrics.text(now), media_type=MEDIA_TYPE)
+
+    async def _store_fault(self) -> str:
+        try:
+            async with asyncio.timeout(_STORE_SECONDS):
+                await self._house.office.work(lambda desk: desk.store.find("readyz"), actor="")
+        except TimeoutError:
+            return f"did not answer within {_STORE_SECONDS:.0f} seconds"
+        except StoreError as error:
+            return type(error).__name__  # where the log lies is nobody's business here
+        return ""
+
+
+def _from_log(desk: Desk) -> Mapping[str, float]:
+    query = Query(statuses=_LIVE, modes=("live",), limit=100_000)
+    runs = [run.status for run in running.list_(desk)]
+    return {
+        "incidents": len(desk.store.incidents(query)),
+        "queued": runs.count("queued"),
+        "running": runs.count("running"),
+    }
+
+
+def _queue(settings: Settings) -> Queue | None:
+    """The queue of runs; none for a log in memory, which no worker sees."""
+    try:
+        return open_queue(settings)
+    except ConfigError:
+        return None
