@@ -144,13 +144,14 @@ def waiting(desk: Desk) -> list[Waiting]:
     changes that were begun and whose end nobody knows. What a run asked that completed or was
     cancelled is left out: nobody waits for it.
     """
-    found = [one for incident in _open_incidents(desk) for one in _asked(desk, incident)]
+    found = [one for incident in _open_incidents(desk) for one in asked_on(desk, incident)]
     return sorted(
         found, key=lambda one: (one.is_unsettled or bool(one.run_status), one.gate.opened_at)
     )
 
 
-def _asked(desk: Desk, incident: Incident) -> Iterator[Waiting]:
+def asked_on(desk: Desk, incident: Incident) -> Iterator[Waiting]:
+    """What ``waiting`` tells of one incident, in the order in which it was asked."""
     now = desk.clock.now()
     for gate in incident.asked_gates:
         run, change = incident.run(gate.run), incident.change(gate.id)

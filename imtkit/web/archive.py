@@ -1,0 +1,116 @@
+"""The archive: records that were built, as static files that can do nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imtkit.contracts import Query
+from imtkit.errors import NotFoundError
+from imtkit.kit import Desk
+from imtkit.kit.desk import id_of
+from imtkit.model.incident import Summary
+from imtkit.web.asked import Asked
+from imtkit.web.drawing import GUARDED
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+_POLICY = (
+    "sandbox allow-popups; default-src 'none'; img-src 'self' data:; "
+    "style-src 'unsafe-inline'; font-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+"""As the record's own pages say, and besides: whatever else it holds runs no script either."""
+
+_SHOWN = {
+    # what a browser may show; all else is a download
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".md": "text/plain; charset=utf-8",
+    ".csv": "text/plain; charset=utf-8",
+    ".log": "text/plain; charset=utf-8",
+    ".json": "application/json",
+    ".jsonl": "text/plain; charset=utf-8",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".svg": "image/svg+xml",
+    ".pdf": "application/pdf",
+}
+_ID = re.compile(r"[A-Z0-9][A-Z0-9-]{0,60}")
+_MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record in the archive: whose, and when it was built."""
+
+    incident: str
+    built_at: datetime
+    summary: Summary | None
+
+
+async def listed(asked: Asked) -> Response:
+    """``/archive``: the records in the workspace's outputs, newest first."""
+
+    def look(desk: Desk) -> list[Kept]:
+        known = {one.id: one for one in desk.store.incidents(Query(limit=_MOST))}
+        found = [
+            Kept(
+                index.parent.parent.name,
+                datetime.fromtimestamp(index.stat().st_mtime, UTC),
+                known.get(index.parent.parent.name),
+            )
+            for index in desk.settings.outputs.glob("*/record/index.html")
+            if _ID.fullmatch(index.parent.parent.name)
+        ]
+        return sorted(found, key=lambda one: one.built_at, reverse=True)[:_MOST]
+
+    return asked.page("archive.html", kept=await asked.work(look))
+
+
+async def file(asked: Asked) -> Response:
+    """A file of a record; its folder's name alone leads to its index. NotFoundError otherwise."""
+    from starlette.responses import FileResponse, RedirectResponse
+
+    incident, name = asked.path("incident"), asked.path("file")
+    if not name:
+        to = f"/archive/{id_of(incident)}/index.html" if _ID.fullmatch(id_of(incident)) else "/"
+        return RedirectResponse(to, 303, headers=dict(GUARDED))
+    path = await asked.work(lambda desk: _within(desk, incident, name))
+    kind = _SHOWN.get(path.suffix.lower())
+    return FileResponse(
+        path,
+        media_type=kind or "application/octet-stream",
+        filename=None if kind else path.name,
+        headers={**GUARDED, "Content-Security-Policy": _POLICY},
+    )
+
+
+def _within(desk: Desk, incident: str, name: str) -> Path:
+    """The file of this name in an incident's record, and nowhere else, links followed."""
+    missing = NotFoundError(
+        f"The archive has no {name[:200]!r} of {incident[:60]!r}.", hint="See what it has: /archive"
+    )
+    parts = name.split("/")
+    if not _ID.fullmatch(incident) or "\0" in name or any(p in ("", ".", "..") for p in parts):
+        raise missing
+    if any(part.startswith(".") or "\\" in part for part in parts):
+        raise missing
+    folder = (desk.folder(incident) / "record").resolve()
+    path = folder.joinpath(*parts).resolve()
+    is_ours = folder.is_relative_to(desk.settings.outputs.resolve()) and path.is_relative_to(folder)
+    try:
+        is_there = is_ours and path.is_file()
+    except OSError:  # a name too long for any file
+        is_there = False
+    if not is_there:
+        raise missing
+    return path

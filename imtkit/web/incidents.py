@@ -1,0 +1,272 @@
+"""The list of incidents, and one incident as it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from imtkit.contracts import Query
+from imtkit.errors import ImtkitError
+from imtkit.kit import Desk, gates
+from imtkit.model.drawing import corrections, milestones
+from imtkit.model.entries import Entry
+from imtkit.model.gate_drawing import gate_facts, gate_state_in, gate_title
+from imtkit.model.gates import Gate
+from imtkit.model.incident import Incident, Summary
+from imtkit.model.words import one_line, sentence
+from imtkit.web.asked import Asked
+from imtkit.web.drawing import status_of
+from imtkit.web.live import Tail
+from imtkit.web.runs import RunCard, run_cards
+from imtkit.web.shelf import Shelf
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+_OPEN = ("open", "acknowledged", "mitigated")
+_OVER = ("resolved", "closed", "reviewed")
+SHOWN: Mapping[str, tuple[str, ...]] = {"open": _OPEN, "over": _OVER, "all": ()}
+_PAGE = 50
+_LOOKED_AT = 300
+"""How many open incidents are looked through for questions."""
+_LINES = 150
+"""How many entries of a timeline are shown before somebody asks for all."""
+
+_MAJOR = ("incident.", "decision.", "severity.", "gate.", "change.", "resolution.")
+_NEXT: Mapping[str, tuple[str, str]] = {
+    "open": ("Nobody has it in hand yet. Take it:", "ack"),
+    "acknowledged": ("Contain the damage; when it is contained:", "mitigate"),
+    "mitigated": ("Restore service and verify it, then:", "resolve"),
+    "resolved": ("Close it when all that was owed is done:", "close"),
+    "closed": ("Hold the review, then:", "review"),
+}
+"""What comes next, and the verb of ``imt incident`` that says it is done, by status."""
+_MINOR = ("step.", "measure.", "checklist.", "record.", "runbook.", "deliver")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An incident in a list. What only its log tells is there for those that are not over."""
+
+    summary: Summary
+    rank: int
+    firing: int = 0
+    alerts: int = 0
+    waiting: int = 0
+    last: Entry | None = None
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GateCard:
+    """A gate, or a change to approve, as a page asks it. ``refusal``: why not by this person."""
+
+    gate: Gate
+    title: str
+    state: str
+    facts: tuple[tuple[str, str], ...]
+    refusal: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An entry in the timeline. ``weight``: major, plain or minor; ``by``: what corrected it."""
+
+    entry: Entry
+    said: str
+    weight: str
+    by: int | None = None
+
+
+async def listed(asked: Asked, tail: Tail, shelf: Shelf) -> Response:
+    """``/``: incidents, worst and newest first, by the filters in the address."""
+    shown = asked.query("show", "open")
+    shown = shown if shown in SHOWN else "open"
+    query = Query(
+        statuses=SHOWN[shown],
+        severities=tuple(filter(None, (asked.query("severity"),))),
+        service=asked.query("service"),
+        text=asked.query("q"),
+        before=asked.query("before"),
+        limit=_PAGE,
+    )
+    after = await tail.newest()
+
+    def look(desk: Desk) -> dict[str, Any]:
+        found = desk.store.incidents(query)
+        rows = [_row(desk, shelf, one) for one in found]
+        if shown == "open":
+            rows.sort(key=lambda row: row.rank)
+        waiting = _asked(desk, shelf) if shown == "open" else []
+        return {
+            "rows": rows,
+            "waiting": waiting,
+            "older": found[-1].id if len(found) == _PAGE else "",
+            "levels": [level.name for level in desk.settings.severities.levels],
+            "workspace": desk.settings.name,
+        }
+
+    def link(**changed: str) -> str:
+        kept = {name: asked.query(name) for name in ("show", "severity", "service", "q")}
+        pairs = {name: value for name, value in {**kept, **changed}.items() if value}
+        return f"/?{urlencode(pairs)}" if pairs else "/"
+
+    return asked.page(
+        "incidents.html", shown=shown, query=query, link=link, after=after, **await asked.work(look)
+    )
+
+
+async def shown(
+    asked: Asked,
+    tail: Tail,
+    shelf: Shelf,
+    *,
+    problem: tuple[str, ImtkitError] | None = None,
+) -> Response:
+    """``/incidents/ID``: one incident, what waits for an answer first, its timeline, its parts.
+
+    ``problem`` is why an answer to a gate (by its id) was not taken.
+    """
+    after = await tail.newest()
+    is_whole = asked.query("timeline") == "all"
+
+    def look(desk: Desk) -> dict[str, Any]:
+        incident = shelf.incident(desk, asked.path("incident"))
+        waiting = {gate.id for gate in incident.waiting_gates}
+        every = [_gate_card(incident, gate, asked, problem) for gate in incident.asked_gates]
+        answered = asked.query("answered")
+        return {
+            "incident": incident,
+            "rank": _rank(desk, incident.severity),
+            "waiting": [card for card in every if card.gate.id in waiting],
+            "settled": [card for card in every if card.gate.id not in waiting],
+            "said": next(
+                (c for c in every if c.gate.id == answered and not c.gate.is_waiting), None
+            ),
+            "runs": run_cards(incident),
+            "owed": owed(desk, incident),
+            "milestones": milestones(incident),
+            "lines": list(_lines(incident, None if is_whole else _LINES)),
+            "has_record": (desk.folder(incident.id) / "record" / "index.html").is_file(),
+        }
+
+    found = await asked.work(look)
+    hidden = len(_shown(found["incident"])) - len(found["lines"])
+    return asked.page(
+        "incident.html",
+        status=status_of(problem[1]) if problem else 200,
+        problem=problem[1] if problem else None,
+        hidden=hidden,
+        after=after,
+        watched=found["incident"].id,
+        at=f"/incidents/{found['incident'].id}{'?timeline=all' if is_whole else ''}",
+        next_step=next_step(found["incident"], found["owed"], found["runs"]),
+        **found,
+    )
+
+
+def owed(desk: Desk, incident: Incident) -> tuple[str, ...]:
+    """What is missing before the incident's next state may be entered."""
+    ahead = {"mitigated": "resolved", "resolved": "closed", "closed": "reviewed"}
+    state = ahead.get(incident.status)
+    return desk.settings.owed.missing(incident, state) if state else ()
+
+
+def next_step(incident: Incident, missing: tuple[str, ...], runs: list[RunCard]) -> tuple[str, str]:
+    """What a person does next, in words, and the command for it where there is one."""
+    id_ = incident.id
+    if incident.waiting_gates:
+        question = one_line(incident.waiting_gates[0].question, most=120)
+        return f"Answer what is asked below: {question}", ""
+    stuck = next((card for card in runs if card.needs_person), None)
+    if stuck is not None and not incident.is_over:
+        return f"{stuck.next_step}:", stuck.command
+    if incident.status == "resolved" and missing:
+        return f"Before it is closed, it owes: {', '.join(missing)}.", ""
+    is_quiet = incident.alerts and all(one.status != "firing" for one in incident.alerts)
+    if incident.status in ("acknowledged", "mitigated") and is_quiet:
+        words = "Every alert is over. Verify that service is restored, then:"
+        return words, f"imt incident resolve {id_}"
+    words, verb = _NEXT.get(incident.status, ("Nothing more is owed.", ""))
+    return words, f"imt incident {verb} {id_}" if verb else ""
+
+
+def _row(desk: Desk, shelf: Shelf, summary: Summary) -> Row:
+    rank = _rank(desk, summary.severity)
+    if summary.status not in _OPEN:
+        return Row(summary, rank)
+    incident = shelf.incident(desk, summary.id)
+    last = incident.entries[-1]
+    return Row(
+        summary,
+        rank,
+        firing=sum(alert.status == "firing" for alert in incident.alerts),
+        alerts=len(incident.alerts),
+        waiting=len(incident.waiting_gates),
+        last=last,
+        said=one_line(sentence(last, incident), most=140),
+    )
+
+
+def _asked(desk: Desk, shelf: Shelf) -> list[gates.Waiting]:
+    """What people are asked on any open incident, the longest waiting first."""
+    found = desk.store.incidents(Query(statuses=_OPEN, limit=_LOOKED_AT))
+    asked = [g for one in found for g in gates.asked_on(desk, shelf.incident(desk, one.id))]
+    return sorted(
+        asked, key=lambda one: (one.is_unsettled, bool(one.run_status), one.gate.opened_at)
+    )
+
+
+def _rank(desk: Desk, severity: str) -> int:
+    """1 is the worst; unknown ones come last."""
+    levels = [level.name for level in desk.settings.severities.levels]
+    return levels.index(severity) + 1 if severity in levels else len(levels) + 1
+
+
+def _gate_card(
+    incident: Incident, gate: Gate, asked: Asked, problem: tuple[str, ImtkitError] | None
+) -> GateCard:
+    change = incident.change(gate.id)
+    name = asked.visitor.name
+    refused = gates.refusal(incident, gate, name) if name and gate.is_waiting else None
+    drawn = ("Answers", "Asked by", "Until")  # by the template, with the viewer's times
+    return GateCard(
+        gate,
+        gate_title(gate, change),
+        gate_state_in(incident, gate),
+        tuple(fact for fact in gate_facts(gate, change) if fact[0] not in drawn),
+        refusal=f"{refused} {refused.hint}".strip() if refused else "",
+        problem=f"{problem[1]} {problem[1].hint}".strip()
+        if problem and problem[0] == gate.id
+        else "",
+    )
+
+
+def _lines(incident: Incident, most: int | None) -> Iterator[Line]:
+    """The timeline, newest first."""
+    by = corrections(incident.entries)
+    for entry in reversed(_shown(incident)[-most:] if most else _shown(incident)):
+        weight = "plain"
+        if entry.type.startswith(_MINOR):
+            weight = "minor"
+        elif entry.type.startswith(_MAJOR):
+            weight = "major"
+        yield Line(entry, sentence(entry, incident), weight, by.get(entry.n))
+
+
+def _shown(incident: Incident) -> list[Entry]:
+    """The entries that a timeline shows: that a step began is no news once it has ended."""
+    ended = {
+        (entry.data.get("run"), entry.data.get("step")): entry.n
+        for entry in incident.entries
+        if entry.type == "step.finished"
+    }
+    return [
+        entry
+        for entry in incident.entries
+        if entry.type != "step.started"
+        or ended.get((entry.data.get("run"), entry.data.get("step")), 0) < entry.n
+    ]

@@ -1,0 +1,40 @@
+"""Incidents as they are now, folded again only when the log has more of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+
+from imtkit.kit import Desk, expiry
+from imtkit.kit.desk import id_of
+from imtkit.model.incident import Incident
+
+_KEPT = 400
+
+
+class Shelf:
+    """Keeps the incidents that pages showed last: a storm's is not folded for every look."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Incident] = OrderedDict()
+        self._lock = Lock()
+
+    def incident(self, desk: Desk, incident_id: str) -> Incident:
+        """The incident as it is now, what expired written down; NotFoundError names the nearest."""
+        id_ = id_of(incident_id)
+        with self._lock:
+            known = self._kept.get(id_)
+        if known is None or self._has_more(desk, known):
+            known = desk.store.incident(id_)
+        if expiry.overdue(desk, known):
+            known = expiry.look(desk, id_)
+        with self._lock:
+            self._kept[id_] = known
+            self._kept.move_to_end(id_)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return known
+
+    def _has_more(self, desk: Desk, known: Incident) -> bool:
+        end = known.entries[-1].n if known.entries else 0
+        return any(desk.store.entries(known.id, after=end, limit=1))
