@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 
 @cache
-def _body() -> TypeAdapter[dict[str, object] | list[object]]:
+def _body() -> TypeAdapter[object]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(dict[str, object] | list[object])
+    return TypeAdapter(object)
 
 
 def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
@@ -48,6 +48,8 @@ def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
         f"imt.toml says in [alerts.sources.{source.name}.fields] where things stand in its JSON.",
     )
     message = form.read(_body(), body)
+    if not isinstance(message, dict | list):
+        raise form.refused("the body is neither an object nor a list")
     path = source.fields.get("alerts", "")
     alerts = _at(message, path) if path else [message]
     if not isinstance(alerts, list):
