@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from imtkit.alerts.going import Going
 from imtkit.alerts.payloads import Notice
 from imtkit.alerts.rules import Rule, Rulebook, Silence, does_match
 from imtkit.alerts.values import given_values
@@ -67,10 +68,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Playbook:
-    """What a workspace has to answer alerts with."""
+    """What a workspace has to answer alerts with, and what it knows of the runs that go on."""
 
     rulebook: Rulebook = field(default_factory=Rulebook)
     runbooks: tuple[Runbook, ...] = ()
+    going: Going = field(default_factory=Going)
 
 
 @dataclass(frozen=True, slots=True)

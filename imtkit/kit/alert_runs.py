@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from imtkit.alerts.going import Going, going_in
 from imtkit.alerts.pipeline import Case, Plan, ruled_severity
 from imtkit.kit.desk import Desk
 from imtkit.kit.runs import new_run_id
@@ -13,40 +14,43 @@ from imtkit.model.entries import WORKSPACE, Draft, Entry
 from imtkit.model.incident import Incident
 
 
-def write_with(desk: Desk, case: Case, incident_id: str, received: Draft) -> list[Entry]:
-    """Store that the alert came, with all that it starts, in one write; the entries as stored.
+def write_with(desk: Desk, case: Case, received: Draft, going: Going) -> list[Entry]:
+    """Store that the alert came to its incident, with all that it starts, in one write.
 
-    Every entry's key is the episode's: who stores the same again, or at the same time, adds
-    nothing.
+    Returns the entries as stored. Every entry's key is the episode's: who stores the same again,
+    or at the same time, adds nothing.
     """
     plans = case.plans
     is_counted = any(_at_once(plan) for plan in plans)
-    if is_counted:  # before a run of this hour is spent on it
-        plans = within_at_once(plans, desk.store.incident(incident_id))
+    if is_counted:  # looked up first: what cannot run takes none of the hour's numbers
+        plans = within_at_once(plans, going.of(desk.store, case.incident))
     plans = tuple(_within_the_hour(desk, plan, case) for plan in plans)
     is_worse = _rank(desk, ruled_severity(case, desk.settings.severities)) < _rank(
         desk, case.standing
     )
     if not (is_worse and case.standing) and not any(_at_once(plan) for plan in plans):
-        return desk.store.append(incident_id, received, *_drafts(desk, case, plans))
+        return desk.store.append(case.incident, received, *_drafts(desk, case, plans))
 
     def decide(incident: Incident) -> Sequence[Draft]:
         if any(entry.key == received.key for entry in incident.entries):
             return [received]  # somebody else was first, and wrote what it starts
         raised = _raised(desk, case, incident)
-        return [received, *raised, *_drafts(desk, case, within_at_once(plans, incident))]
+        return [received, *raised, *_drafts(desk, case, within_at_once(plans, going_in(incident)))]
 
-    return desk.store.change(incident_id, decide)
+    return desk.store.change(case.incident, decide)
 
 
-def within_at_once(plans: Sequence[Plan], incident: Incident) -> tuple[Plan, ...]:
-    """The plans, those of them only proposed whose rule has all its runs going in the incident."""
-    going = Counter(run.rule for run in incident.runs if run.rule and not run.is_over)
+def within_at_once(plans: Sequence[Plan], going: Counter[str]) -> tuple[Plan, ...]:
+    """The plans, those of them only proposed whose rule has all its runs going that it may.
+
+    ``going`` counts the runs of an incident by rule.
+    """
+    going = going.copy()
     kept = []
     for plan in plans:
         name, most = plan.rule.name if plan.rule else "", _at_once(plan)
         if most and going[name] >= most:
-            reason = f"the rule '{name}' has {going[name]} going in {incident.id}, and may {most}"
+            reason = f"the rule '{name}' has {going[name]} of its {most} going in this incident"
             kept.append(replace(plan, is_run=False, reason=reason))
             continue
         going[name] += plan.is_run

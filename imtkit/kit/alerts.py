@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from imtkit.alerts.going import Going
 from imtkit.alerts.payloads import Notice, delivery_from
 from imtkit.alerts.pipeline import Case, Playbook, Surroundings, considered
 from imtkit.alerts.rules import rulebook_from_settings
@@ -115,7 +116,7 @@ def take_in(desk: Desk, notice: Notice, around: Surroundings) -> Outcome:
         case "resolve":
             _resolve(desk, case)
         case "open" | "join":
-            return _begin(desk, case)
+            return _begin(desk, case, around.playbook.going)
     return outcome_of(case)
 
 
@@ -143,10 +144,11 @@ def parameters_for(runbook: Runbook, alert: Alert) -> dict[str, Any]:
     return given_values(runbook, {}, alert.labels, alert.annotations)[0]
 
 
-def _begin(desk: Desk, case: Case) -> Outcome:
+def _begin(desk: Desk, case: Case, going: Going) -> Outcome:
     is_new = case.action == "open"
-    incident_id = _open(desk, case) if is_new else case.incident
-    stored = alert_runs.write_with(desk, case, incident_id, _received(desk, case))
+    if is_new:
+        case = replace(case, incident=_open(desk, case))
+    stored = alert_runs.write_with(desk, case, _received(desk, case), going)
     incident_id = stored[0].incident  # somebody else may have been first
     if not is_new:
         incidents.measure(desk, incident_id, case.notice.measures)

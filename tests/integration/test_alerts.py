@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import pytest
+from alert_bodies import FIRING, OVER, delivery, nameless
 from notebook_files import SOUND, code, write_notebook
 from terminal import caller
 
@@ -14,30 +14,6 @@ from imtkit.errors import PayloadError
 from imtkit.kit import Desk, alerts, incidents, runbooks
 
 PAYLOADS = os.environ.get("IMT_PAYLOADS", "")
-
-
-def delivery(*alerts_: dict, left_out: int = 0, group: str = "") -> bytes:
-    """An Alertmanager message of these alerts, each a change to one that is sound."""
-    sound = {
-        "status": "firing",
-        "labels": {"alertname": "OrdersFailing", "service": "orders", "severity": "critical"},
-        "annotations": {"summary": "Orders fail"},
-        "startsAt": "2026-11-21T10:00:00Z",
-        "endsAt": "0001-01-01T00:00:00Z",
-        "generatorURL": "",
-        "fingerprint": "0d451372052d4ee0",
-    }
-    message = {
-        "version": "4",
-        "truncatedAlerts": left_out,
-        "groupKey": group,
-        "alerts": [sound | changed for changed in alerts_],
-    }
-    return json.dumps(message).encode()
-
-
-FIRING: dict = {}
-OVER = {"status": "resolved", "endsAt": "2026-11-21T10:30:00Z"}
 
 
 def test_an_alert_opens_an_incident_by_a_machine(desk: Desk):
@@ -58,12 +34,6 @@ def test_measures_in_annotations_propose_the_severity(desk: Desk):
     incident = incidents.get(desk, alerts.receive(desk, body)[0].incident)
     assert incident.severity == "sev1"
     assert [e.type for e in incident.entries].count("severity.proposed") == 1
-
-
-def nameless(number: int) -> dict:
-    """An alert that names no service."""
-    labels = {"alertname": "DiskFull", "instance": f"node-{number}"}
-    return {"labels": labels, "fingerprint": f"{number:016x}"}
 
 
 def test_a_storm_of_alerts_without_a_service_is_one_incident(desk: Desk):
