@@ -79,6 +79,7 @@ class KernelSettings:
     keep_minutes: int
     run_memory_mb: int
     runs_at_once: int
+    queued_at_once: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +270,8 @@ def _tables() -> dict[str, CoreSchema]:
     def by_name(value: CoreSchema) -> CoreSchema:
         return core.dict_schema(text, value, strict=True)
 
-    numbers = ("warm", "memory_mb", "keep_minutes", "run_memory_mb", "runs_at_once")
+    of_memory = ("memory_mb", "run_memory_mb")
+    numbers = ("warm", *of_memory, "keep_minutes", "runs_at_once", "queued_at_once")
     return {
         "workspace": table_of(name=text),
         "store": table_of(url=text),

@@ -7,11 +7,11 @@ from typing import Any
 
 from imtkit.contracts import Query
 from imtkit.errors import ImtkitError, StateError
-from imtkit.kit import incidents, resume, runbooks, running
+from imtkit.kit import handover, incidents, resume, runbooks, running
 from imtkit.kit.desk import Desk
 from imtkit.kit.runs import Control, OnStep, new_run_id, run_key, start, the_run
 from imtkit.model.entries import Draft
-from imtkit.model.entry_data import number_of
+from imtkit.model.entry_data import number_of, text_of
 from imtkit.model.incident import QUEUED, Incident, Run
 from imtkit.runs.lease import Process, process_told
 from imtkit.runs.parameters import checked_values
@@ -60,17 +60,19 @@ def request(
 def enqueue_requested(
     desk: Desk, queue: Queue, *, incident_ids: Collection[str] | None = None
 ) -> list[str]:
-    """Put every run in the queue that was requested, has not begun and is not there; their ids.
+    """Put every requested run in the queue that a worker is to begin, or to go on with; their ids.
 
-    Looks at these incidents, or else at all that are not closed. What is in the queue can be
-    lost: this brings it back from the log. StoreError when the queue cannot be reached.
+    Those are the queued ones that are not there, and those that got the answer they wait for:
+    the worker that kept its kernel goes on with such a run by itself, unless it is gone. Looks
+    at these incidents, or else at all that are not closed. StoreError when the queue cannot be
+    reached.
     """
     if incident_ids is None:
         found = desk.store.incidents(Query(statuses=_UNFINISHED, limit=100_000))
         incident_ids = [row.id for row in found]
     asked: dict[str, tuple[str, int]] = {}
     for incident_id in incident_ids:
-        asked.update(_asked_for(incidents.get(desk, incident_id)))
+        asked.update(_asked_for(desk, incidents.get(desk, incident_id)))
     with faults("of queued runs"):
         missing = asked.keys() - queue.waiting(asked.keys())
         for run_id in sorted(missing):
@@ -79,15 +81,18 @@ def enqueue_requested(
     return sorted(missing)
 
 
-def _asked_for(incident: Incident) -> dict[str, tuple[str, int]]:
-    """The runs that wait for a worker, with their incident and their priority."""
-    waiting = {run.id for run in incident.runs if run.status == QUEUED}
-    if not waiting:
-        return {}
+def _asked_for(desk: Desk, incident: Incident) -> dict[str, tuple[str, int]]:
+    """The requested runs that are a worker's to do, with their incident and their priority."""
+    due = {
+        run.id
+        for run in incident.runs
+        if run.status == QUEUED
+        or (run.requested_at and run.status == "waiting" and handover.may_go_on(desk, run.id))
+    }
     found: dict[str, tuple[str, int]] = {}
-    for entry in incident.entries:
-        run_id = str(entry.data.get("run", ""))
-        if entry.type == "run.requested" and run_id in waiting:
+    for entry in incident.entries if due else ():
+        run_id = text_of(entry, "run")
+        if entry.type == "run.requested" and run_id in due:
             found.setdefault(run_id, (incident.id, number_of(entry, "priority") or LAST))
     return found
 
@@ -115,7 +120,7 @@ def carry_out(
     if run.status == QUEUED:
         return _begin(desk, asked, run, on_step=on_step, control=control)
     run = _without_the_dead(desk, run, is_gone)
-    if not _is_to_go_on(run):
+    if not _is_to_go_on(desk, run, is_gone):
         return run
     try:
         return resume.resume(desk, run.id, on_step=on_step, control=control)
@@ -167,9 +172,13 @@ def _without_the_dead(desk: Desk, run: Run, is_gone: IsGone) -> Run:
     return the_run(incidents.get(desk, run.incident), run.id)
 
 
-def _is_to_go_on(run: Run) -> bool:
-    """Whether a run stopped for no other reason than that its worker did."""
-    if run.attempt >= MOST_ATTEMPTS or run.holder:
+def _is_to_go_on(desk: Desk, run: Run, is_gone: IsGone) -> bool:
+    """Whether a run stopped for no other reason than that its worker did, or has its answer."""
+    if run.holder:
         return False
+    if run.status == "waiting":
+        runner = process_told(run.runner)
+        is_kept = runner is not None and not is_gone(runner)  # it goes on there, on its kernel
+        return not is_kept and handover.may_go_on(desk, run.id)
     is_handed_on = run.status == "cancelled" and run.error == WORKER_ENDS
-    return run.status == "lost" or is_handed_on
+    return is_handed_on or (run.status == "lost" and run.attempt < MOST_ATTEMPTS)

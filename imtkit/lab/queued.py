@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
+from itertools import count
 from typing import Any
 
 from imtkit.config import Settings
@@ -12,7 +14,7 @@ from imtkit.errors import ImtkitError
 from imtkit.kit import Desk, requests
 from imtkit.kit.runs import Control, OnStep
 from imtkit.lab.office import SOURCE, Office
-from imtkit.lab.runs import Asked, Job, ServerRuns
+from imtkit.lab.runs import SERVER, Asked, Job, ServerRuns
 from imtkit.model.entries import AUTOMATION, is_automation
 from imtkit.model.incident import Run
 from imtkit.runs.lease import this_process
@@ -21,6 +23,8 @@ from imtkit.store.presence import open_presence
 
 _LOOK_SECONDS = 3.0
 """How often a worker looks for others that are gone, whose runs it takes over."""
+_THOROUGH_EVERY = 20
+"""Looks between two times that a worker goes through the log for what the queue has lost."""
 
 
 class QueuedRuns:
@@ -62,12 +66,13 @@ class QueuedRuns:
 
     async def _serve(self) -> None:
         is_serving = False
-        while True:
+        for look in count():
             try:
                 if not is_serving:
                     await self._loop.run_in_executor(self._hand, self._begin)
                     is_serving = True
-                await self._loop.run_in_executor(self._hand, self._queue.take_over)
+                look_now = partial(self._look, is_thorough=look % _THOROUGH_EVERY == 0)
+                await self._loop.run_in_executor(self._hand, look_now)
             except ImtkitError:
                 pass  # such as a database that is away: the next look may find it again
             except Exception as fault:  # noqa: BLE001 # the next look may find the queue again
@@ -78,8 +83,20 @@ class QueuedRuns:
     def _begin(self) -> None:
         settings, name = self._settings, executor_name(this_process())
         presence = open_presence(settings.store_url, settings.leases, name)
-        at_once = settings.kernels.runs_at_once
-        self._queue.serve(self._carry_out, presence=presence, at_once=at_once)
+        self._queue.serve(
+            self._carry_out,
+            presence=presence,
+            at_once=settings.kernels.runs_at_once,
+            over_all=settings.kernels.queued_at_once,
+        )
+
+    def _look(self, *, is_thorough: bool) -> None:
+        """Take over from workers that are gone; now and then, queue what the queue has lost."""
+        self._queue.take_over()
+        if is_thorough:
+            self._office.now(
+                lambda desk: requests.enqueue_requested(desk, self._queue), actor=SERVER
+            )
 
     def _carry_out(self, request: Request) -> None:
         """In the queue's thread: hand the run to the server, and wait for what becomes of it."""

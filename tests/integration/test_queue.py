@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from shutil import copy
 from typing import Any
@@ -15,7 +16,7 @@ from notebook_files import code, write_notebook
 from terminal import imt_process
 
 from imtkit.errors import StateError
-from imtkit.kit import Desk, incidents, open_desk, requests, resume, running, runs
+from imtkit.kit import Desk, gates, incidents, open_desk, requests, resume, running, runs
 from imtkit.model.incident import Run
 from imtkit.model.opening import Opening
 from imtkit.runs.queue import Queue, open_queue
@@ -32,20 +33,30 @@ HELD = [
     code("held", LINE.format("held") + "\nwhile not os.path.exists(flag): time.sleep(0.05)"),
     code("after", LINE.format("after")),
 ]
+ASKS = [
+    *WHERE,
+    code("join", "import imtkit as imt\ninc = imt.join()", "setup"),
+    code("once", LINE.format("once"), "once"),
+    code("gate", "inc.gate('Go on?')"),
+    code("after", LINE.format("after")),
+]
 ENDS = ("completed", "failed", "cancelled", "waiting")
 
 
-def a_workspace(folder: Path, *, at_once: int = 4) -> Path:
+def a_workspace(folder: Path, *, at_once: int = 4, over_all: int = 0) -> Path:
     """A workspace with a quick runbook and one that is held up until a file is there."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "outputs").mkdir()
     copy(ROOT / "templates" / "imt.toml", folder)
     text = (folder / "imt.toml").read_text()
-    text = text.replace("runs_at_once = 0", f"runs_at_once = {at_once}")
-    assert f"runs_at_once = {at_once}" in text
+    text = text.replace("\nruns_at_once = 0", f"\nruns_at_once = {at_once}")
+    text = text.replace("queued_at_once = 0", f"queued_at_once = {over_all}")
+    assert f"\nruns_at_once = {at_once}\n" in text
+    assert f"\nqueued_at_once = {over_all}\n" in text
     (folder / "imt.toml").write_text(text)
     write_notebook(folder / "runbooks" / "quick.ipynb", QUICK)
     write_notebook(folder / "runbooks" / "held.ipynb", HELD)
+    write_notebook(folder / "runbooks" / "asks.ipynb", ASKS)
     return folder
 
 
@@ -60,7 +71,9 @@ class Place:
         self.lines = folder / "lines.txt"
         self.flag = folder / "flag"
 
-    def ask(self, runbook: str = "quick", *, rule: str = "", is_queued: bool = True) -> str:
+    def ask(
+        self, runbook: str = "quick", *, rule: str = "", is_queued: bool = True, priority: int = 1
+    ) -> str:
         """Request a run, as a rule does or as a person; its id."""
         run_id = runs.new_run_id(self.desk.clock.now())
         about = {
@@ -69,7 +82,7 @@ class Place:
             "title": "Slow",
             "parameters": {"where": str(self.lines), "flag": str(self.flag)},
             "rule": rule,
-            "priority": 1,
+            "priority": priority,
         }
         asked = self.desk.draft("run.requested", about, key=f"episode/rule/{run_id}")
         self.desk.store.append(self.incident, asked)
@@ -239,10 +252,44 @@ def test_two_workers_share_what_waits_and_each_run_runs_once(tmp_path: Path) -> 
     assert len({run.runner["pid"] for run in ended}) == 2
 
 
+def test_the_worst_comes_first_and_a_limit_holds_over_all_workers(tmp_path: Path) -> None:
+    """With one at a time on all workers together, runs follow each other by priority."""
+    place = Place(a_workspace(tmp_path / "w", at_once=2, over_all=1))
+    asked = {priority: place.ask(priority=priority) for priority in (3, 1, 4, 2)}
+    with running_lab(place.folder), running_lab(place.folder):
+        ended = [place.ended(asked[priority], 90) for priority in (1, 2, 3, 4)]
+    place.close()
+    assert {run.status for run in ended} == {"completed"}
+    for earlier, later in pairwise(ended):
+        assert earlier.finished_at is not None
+        assert earlier.finished_at <= later.started_at
+
+
+def test_an_answered_run_goes_on_although_its_worker_is_gone(place: Place) -> None:
+    """It parked, its worker was killed, the gate was answered: the next worker finishes it."""
+    with running_lab(place.folder) as first:
+        run_id = place.ask("asks")
+        assert place.ended(run_id).status == "waiting"
+        until(lambda: run_id not in place.queue.waiting([run_id]))
+        first.process.kill()
+    [gate] = incidents.get(place.desk, place.incident).waiting_gates
+    gates.answer(place.desk, place.incident, gate.id, gate.answers[0])
+    with running_lab(place.folder):
+        until(lambda: place.run(run_id).status == "completed", 60)
+    assert place.written() == [f"once {run_id}", f"after {run_id}"]
+
+
+@pytest.mark.postgres
 def test_on_postgresql_a_killed_workers_run_is_taken_over(
-    tmp_path: Path, postgres_log: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    postgres_log: str,
+    postgres_run: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The same code with another URL: queue, presence and log are all in PostgreSQL."""
+    """The same code with another URL: queue, presence and log are all in PostgreSQL.
+
+    The worker that is left goes on serving when PostgreSQL ended every connection.
+    """
     monkeypatch.setenv("IMT_STORE_URL", postgres_log)
     place = Place(a_workspace(tmp_path / "w"))
     with ExitStack() as labs:
@@ -253,8 +300,12 @@ def test_on_postgresql_a_killed_workers_run_is_taken_over(
         first.process.kill()
         place.flag.touch()
         done = place.ended(run_id)
+        ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname"
+        postgres_run(f"{ends} = '{postgres_log.rpartition('/')[2]}'")
+        assert place.ended(place.ask("held")).status == "completed"
     assert (done.status, done.attempt) == ("completed", 2), done.error
-    assert place.written() == [f"{step} {run_id}" for step in ("once", "held", "held", "after")]
+    lines = [f"{step} {run_id}" for step in ("once", "held", "held", "after")]
+    assert place.written()[:4] == lines
     assert not list((place.folder / "outputs").glob("*.db"))
     place.close()
 

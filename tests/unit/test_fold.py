@@ -254,6 +254,26 @@ def test_a_run_is_told_step_by_step() -> None:
     )
 
 
+def test_a_requested_run_is_queued_until_it_starts() -> None:
+    """What the request said stays with the run that starts under its id; another changes nothing.
+
+    Cancelled before its turn, it is over.
+    """
+    asked = {"run": "r1", "runbook": "disk", "title": "Disk", "parameters": {"host": "a"}}
+    requested = ("run.requested", {**asked, "rule": "disk-full", "priority": 2})
+    queued = folded(OPENED, requested, ("run.requested", {**asked, "title": "Other"})).runs
+    assert [(run.status, run.title, run.rule) for run in queued] == [
+        ("queued", "Disk", "disk-full")
+    ]
+    assert not queued[0].is_over
+    assert queued[0].has_runner
+    begun = folded(OPENED, requested, ("run.started", {"run": "r1", "runbook": "disk"})).runs[0]
+    assert (begun.status, begun.rule, begun.title) == ("running", "disk-full", "Disk")
+    assert begun.requested_at == queued[0].requested_at
+    ended = ("run.finished", {"run": "r1", "status": "cancelled"})
+    assert folded(OPENED, requested, ended).runs[0].is_over
+
+
 def test_updates_and_alerts_are_told_by_their_ids() -> None:
     """A later entry of the same id goes on with the earlier one."""
     incident = folded(
