@@ -74,6 +74,7 @@ def running_web(workspace: Path, **serve: Any) -> Iterator[Web]:
     )
     server = uvicorn.Server(config)
     bound = config.bind_socket()
+    bound.listen()  # who connects before the thread runs waits
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])), daemon=True)
     thread.start()
     try:

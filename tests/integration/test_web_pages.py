@@ -1,0 +1,655 @@
+"""The web face over real HTTP: who comes in, what the pages say, what a post may change."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import timedelta
+from email.message import Message
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pytest
+import requests
+from web_server import FAILED, RUN, TOKEN, Web, ask_change, busy_incident, running_web
+
+from imtkit.kit import Desk, gates, incidents, records
+from imtkit.kit.gates import Question
+from imtkit.model.opening import Opening
+from imtkit.web.drawing import environment
+from imtkit.web.entrance import local_path
+from imtkit.web.visitors import KEPT_SECONDS, Keys, Visitor
+
+GATE = f"{RUN}-fail-over-to-the-replica".lower()
+
+
+@pytest.fixture
+def serve(workspace: Path) -> Iterator[Callable[..., Web]]:
+    """Serves the workspace's pages with settings of [serve]; ended with the test."""
+    with ExitStack() as ended:
+        yield lambda **settings: ended.enter_context(running_web(workspace, **settings))
+
+
+@pytest.fixture
+def web(serve: Callable[..., Web]) -> Web:
+    """The pages as they are served on a laptop."""
+    return serve()
+
+
+@pytest.fixture
+def ann(web: Web) -> Iterator[Desk]:
+    """Ann Example at a terminal of the same workspace."""
+    with web.desk("Ann Example") as desk:
+        yield desk
+
+
+def browser(web: Web, person: str = "") -> requests.Session:
+    """A browser that was let in, by this person if one is named."""
+    session = requests.Session()
+    assert session.get(web.link, timeout=10).ok
+    if person:
+        said = {"person": person, "csrf": csrf_of(session, web, "/login"), "next": "/"}
+        assert post(session, web, "/login", said).ok
+    return session
+
+
+def csrf_of(session: requests.Session, web: Web, path: str) -> str:
+    """The CSRF token in the first form of a page."""
+    text = session.get(web.url + path, timeout=10).text
+    found = re.search(r'name="csrf" value="([0-9a-f]{64})"', text)
+    assert found, text
+    return found[1]
+
+
+def post(
+    session: requests.Session, web: Web, path: str, said: dict[str, str], **headers: str
+) -> requests.Response:
+    """What a browser sends when a form of ours is submitted."""
+    sent = {"Origin": web.url, **headers}
+    return session.post(web.url + path, data=said, headers=sent, timeout=10)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """An answer as it came."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+
+def raw(
+    web: Web, path: str, *headers: tuple[str, str], method: str = "GET", host: str | None = None
+) -> Raw:
+    """An answer to a path that no client mended; redirects are not followed."""
+    with closing(http.client.HTTPConnection(urlsplit(web.url).netloc, timeout=10)) as connection:
+        connection.putrequest(method, path, skip_host=host is not None)
+        for name, value in (*headers, *((("Host", host),) if host is not None else ())):
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return Raw(answer.status, answer.headers, answer.read())
+
+
+BEARER = ("Authorization", f"Bearer {TOKEN}")
+USER = "X-Forwarded-User"
+
+
+# Who comes in.
+
+
+def test_the_token_in_the_link_becomes_a_cookie_and_leaves_the_address(web: Web) -> None:
+    """It is shown once: the redirect has none, the cookie is out of scripts' reach."""
+    answer = requests.get(
+        f"{web.url}/runs?show=all&token={TOKEN}", allow_redirects=False, timeout=10
+    )
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == "/runs?show=all"
+    cookie = answer.headers["Set-Cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert "path=/" in cookie
+    assert "secure" not in cookie
+    assert TOKEN not in cookie
+
+
+def test_strangers_are_asked_to_log_in_and_come_back_to_where_they_were(web: Web) -> None:
+    """A browser gets the login page, a machine a 401; neither gets a page."""
+    html = {"Accept": "text/html"}
+    answer = requests.get(f"{web.url}/runs?show=all", headers=html, timeout=10)
+    assert "Who is there?" in answer.text
+    assert 'name="next" value="/runs?show=all"' in answer.text
+    for path in ("/", "/runs", "/archive", "/news?after=0", "/incidents/INC-2026-0001"):
+        machine = requests.get(web.url + path, timeout=10)
+        assert machine.status_code == 401, path
+        assert machine.headers["WWW-Authenticate"] == "Bearer"
+    assert requests.get(f"{web.url}/static/style.css", timeout=10).ok
+    assert raw(web, "/alerts/nothing-there", method="POST").status == 404
+
+
+def test_a_bearer_comes_in_without_a_cookie(web: Web) -> None:
+    """Machines show the token with each request; another one is refused."""
+    for token, status in ((TOKEN, 200), (TOKEN[:-1], 401), (f"{TOKEN}x", 401), ("", 401)):
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = requests.get(f"{web.url}/runs", headers=headers, timeout=10)
+        assert answer.status_code == status
+        assert "Set-Cookie" not in answer.headers
+
+
+def test_a_login_needs_the_token_and_somebodys_name(web: Web) -> None:
+    """A wrong token, no name, a machine's name: told in words; then it lets in."""
+    session = requests.Session()
+    for said, words in (
+        ({"token": "wrong", "person": "Ann"}, "not the one this server has"),
+        ({"person": "Ann"}, "The token is asked for"),
+        ({"token": TOKEN, "person": " "}, "Somebody must say who they are"),
+        ({"token": TOKEN, "person": "anonymous 1"}, "nobody&#39;s name"),
+        ({"token": TOKEN, "person": "automation/rules"}, "nobody&#39;s name"),
+    ):
+        answer = post(session, web, "/login", said)
+        assert answer.status_code == 401, said
+        assert words in answer.text
+    answer = post(
+        session, web, "/login", {"token": TOKEN, "person": "Ann Example", "next": "/runs"}
+    )
+    assert answer.url == f"{web.url}/runs"
+    assert "Ann Example" in answer.text
+    left = post(session, web, "/leave", {})
+    assert "Who is there?" in left.text
+    assert session.get(f"{web.url}/", timeout=10).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/\t/evil.example",
+        "javascript:alert(1)",
+        "///evil.example",
+        "http:/evil.example",
+        "",
+    ],
+)
+def test_the_way_back_leads_only_to_us(to: str) -> None:
+    """Whatever 'next' says, nobody is sent to another site after a login."""
+    assert local_path(to) == "/"
+
+
+def test_a_path_with_two_slashes_is_no_way_out(web: Web) -> None:
+    """The redirect that takes the token out of the address stays here too."""
+    assert raw(web, f"//evil.example/?token={TOKEN}").headers["Location"] == "/"
+
+
+def test_on_loopback_only_names_of_this_machine_are_served(web: Web) -> None:
+    """A site that resolves to 127.0.0.1 by a name of its own reaches nothing (DNS rebinding)."""
+    for host, status in (
+        ("evil.example", 403),
+        ("evil.example:8787", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("", 403),
+        ("localhost:8787", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8787", 200),
+    ):
+        assert raw(web, "/runs", BEARER, host=host).status == status, host
+
+
+def test_served_to_the_network_any_host_name_will_do(serve: Callable[..., Web]) -> None:
+    """Whoever serves beyond loopback has named the host; the token is asked for all the same."""
+    web = serve(host="0.0.0.0")
+    assert raw(web, "/runs", BEARER, host="imt.example").status == 200
+    assert raw(web, "/runs", host="imt.example").status == 401
+
+
+def test_behind_a_trusted_proxy_the_header_says_who_it_is(serve: Callable[..., Web]) -> None:
+    """Its name stands on the page, nothing else is asked, and without it nobody comes in."""
+    web = serve(proxies=("127.0.0.0/8",), user_header="X-Forwarded-User")
+    name = "Änn Example".encode().decode("latin-1")
+    named = raw(web, "/", (USER, name), host="imt.example")
+    assert named.status == 200
+    page = named.body.decode()
+    assert "Änn Example" in page
+    assert "Leave" not in page
+    assert raw(web, "/", host="imt.example").status == 401
+    assert raw(web, "/", (USER, "anonymous")).status == 401
+    assert raw(web, f"/?token={TOKEN}").status == 401
+
+
+def test_a_user_header_from_anybody_else_is_nothing(serve: Callable[..., Web]) -> None:
+    """Only the listed proxies are believed."""
+    web = serve(proxies=("192.0.2.7",), user_header="X-Forwarded-User")
+    assert raw(web, "/", (USER, "Ann Example")).status == 401
+
+
+def test_two_user_headers_are_one_too_many(serve: Callable[..., Web]) -> None:
+    """Where a client sent one too and the proxy added its own, neither is believed."""
+    web = serve(proxies=("127.0.0.1",), user_header="X-Forwarded-User")
+    assert raw(web, "/", (USER, "Mallory"), (USER, "Ann Example")).status == 401
+
+
+def test_behind_tls_the_cookie_is_secure(serve: Callable[..., Web]) -> None:
+    """A proxy that ends TLS says so; from anybody else that is not believed."""
+    web = serve(proxies=("127.0.0.1",))
+    over_tls = raw(web, f"/?token={TOKEN}", ("X-Forwarded-Proto", "https"))
+    assert "secure" in over_tls.headers["Set-Cookie"].lower()
+
+
+def test_a_cookie_is_ours_or_nothing() -> None:
+    """Altered, too old, of another token, or no cookie at all: it names nobody."""
+    keys, now = Keys("one"), 1_800_000_000.0
+    cookie = keys.cookie(Visitor("Ann Example"), now)
+    known = keys.visitor(cookie, now + 60)
+    assert known is not None
+    assert known.name == "Ann Example"
+    packed, _, signature = cookie.partition(".")
+    for other in (
+        "",
+        ".",
+        "a.b",
+        f"{packed}x.{signature}",
+        f"{packed}.{signature[:-1]}0",
+        f"{packed}.é",
+        f"é.{signature}",
+        f"{packed}.\udcff",
+    ):
+        assert keys.visitor(other, now) is None, other
+    assert keys.visitor(cookie, now + KEPT_SECONDS + 1) is None
+    assert Keys("two").visitor(cookie, now) is None
+    assert not Keys("").opens("")
+
+
+def test_every_page_forbids_frames_foreign_scripts_and_inline_ones(web: Web, ann: Desk) -> None:
+    """The policy allows our own script and style alone, and no template needs more."""
+    session = browser(web)
+    id_ = busy_incident(ann)
+    for path in ("/", f"/incidents/{id_}", "/runs", "/archive", "/login", "/incidents/none"):
+        answer = session.get(web.url + path, timeout=10)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert not re.search(r"<script(?![^>]* src=)|\sstyle=|\son[a-z]+=", answer.text), path
+
+
+def test_templates_escape_everything_and_know_all_their_names() -> None:
+    """Escaping is never off in a template."""
+    made = environment()
+    assert made.autoescape is True
+    for name in made.list_templates(extensions=("html",)):
+        source = made.loader.get_source(made, name)[0] if made.loader else ""
+        assert "|safe" not in source.replace(" ", ""), name
+        assert "autoescape" not in source, name
+        made.get_template(name)
+
+
+# What the pages say.
+
+
+def test_the_list_has_open_incidents_worst_first_and_what_waits(web: Web, ann: Desk) -> None:
+    """Severity, status, service, alerts, last entry; what is over is a link away."""
+    minor = incidents.open_(ann, Opening("Search is stale", severity="sev3")).id
+    over = incidents.open_(ann, Opening("Disk full", severity="sev2")).id
+    incidents.mitigate(ann, over)
+    ann.store.append(over, ann.draft("incident.resolved", {}))
+    id_ = busy_incident(ann)
+    session = browser(web)
+    text = session.get(web.url, timeout=10).text
+    assert text.index(f'id="{id_}"') < text.index(f'id="{minor}"')
+    assert over not in text
+    for words in (
+        "1 of 2 alerts firing",
+        "Waiting for an answer",
+        "14 tickets",
+        "checkout, payments",
+    ):
+        assert words in text, words
+    assert over in session.get(f"{web.url}/?show=over", timeout=10).text
+    only = session.get(f"{web.url}/?severity=sev3", timeout=10).text
+    assert f'id="{minor}"' in only
+    assert f'id="{id_}"' not in only
+
+
+def test_empty_pages_say_what_to_do(web: Web) -> None:
+    """No incident, no run, no record: each page names the next step."""
+    session = browser(web)
+    for path, words in (
+        ("/", "imt incident open"),
+        ("/?show=over", "No incident matches"),
+        ("/runs", "imt run NAME"),
+        ("/archive", "imt record build"),
+    ):
+        assert words in session.get(web.url + path, timeout=10).text, path
+
+
+def test_an_incident_shows_all_there_is_with_times_in_utc(web: Web, ann: Desk) -> None:
+    """Gates, timeline, alerts, runs, decisions, evidence; times readable without script."""
+    id_ = busy_incident(ann)
+    text = browser(web).get(f"{web.url}/incidents/{id_}", timeout=10).text
+    for words in (
+        "Fail over to the replica?",
+        "Stop the nightly batch job",
+        "it holds 80 connections",
+        "Connections by state",
+        f"imt take {RUN}",
+        "2 of 5 steps completed",
+        "1 firing, 1 over",
+        "p99 of /pay is 11.2 s",
+    ):
+        assert words in text, words
+    assert re.search(
+        r'<time datetime="\d{4}-\d\d-\d\dT[\d:]{8}Z" data-as="clock">[\d -:]+ UTC<', text
+    )
+
+
+def test_what_there_is_not_is_told_with_the_nearest_name(web: Web, ann: Desk) -> None:
+    """An incident that does not exist is a 404 that says what may have been meant."""
+    id_ = busy_incident(ann)
+    answer = browser(web).get(f"{web.url}/incidents/{id_}X", timeout=10)
+    assert answer.status_code == 404
+    assert id_ in answer.text
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{ 7 * 7 }}{% include 'base.html' %}",
+    "\x1b[31mred\x1b]0;title\x07",
+    "\u202egnp.exe\u2066",
+    "W" * 10_000,
+    "half \ud800",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_is_only_text(web: Web, ann: Desk, text: str) -> None:
+    """In titles, services, labels, steps and questions: escaped, made visible, cut."""
+    safe = text.encode("utf-8", "replace").decode()
+    id_ = incidents.open_(ann, Opening(f"T {safe}", services=(safe,))).id
+    alert = {"fingerprint": "f", "name": safe, "labels": {safe[:3000]: safe}, "annotations": {}}
+    run = {"run": "r1", "runbook": safe, "title": safe, "steps": [{"step": "s", "title": safe}]}
+    failed = {"run": "r1", "status": safe, "error": safe}
+    ann.store.append(
+        id_,
+        ann.draft("alert.received", {**alert, "started_at": "2026-11-21T20:16:00Z"}),
+        ann.draft("run.started", run, key="run/r1"),
+        ann.draft("run.finished", failed),
+        ann.draft("note.added", {"text": safe}),
+    )
+    gates.open_(ann, id_, Question(safe, answers=(safe, "no")))
+    session = browser(web)
+    for path in ("/", f"/incidents/{id_}", "/runs?show=all", f"/?service={quote(safe)}"):
+        answer = session.get(web.url + path, timeout=10)
+        assert answer.status_code == 200, path
+        for bad in ("<script>alert", "<img src=x", "\x1b", "\u202e", "\x07"):
+            assert bad not in answer.text, (path, bad)
+    assert (
+        "49"
+        not in session.get(f"{web.url}/incidents/{id_}", timeout=10).text.split("<main")[1][:400]
+    )
+
+
+# What a post may change.
+
+
+def answer_gate(
+    session: requests.Session, web: Web, id_: str, gate: str, said: dict[str, str], **headers: str
+) -> requests.Response:
+    """Post an answer with the CSRF token of the incident's page."""
+    token = csrf_of(session, web, "/login")
+    path = f"/incidents/{id_}/gates/{gate}"
+    return post(session, web, path, {"csrf": token, **said}, **headers)
+
+
+def test_an_answer_is_recorded_with_name_and_reason_then_shown(web: Web, ann: Desk) -> None:
+    """The name in the form is kept: the next page knows who it is."""
+    id_ = busy_incident(ann)
+    session = browser(web)
+    said = {"answer": "yes", "reason": "the lag is zero", "person": "Cleo Clark"}
+    answer = answer_gate(session, web, id_, GATE, said)
+    assert answer.status_code == 200
+    assert "Recorded:" in answer.text
+    assert "you are <bdi>Cleo Clark" in answer.text
+    gate = gates.get(ann, id_, GATE)
+    assert (gate.answer, gate.by, gate.reason, gate.via) == (
+        "yes",
+        "Cleo Clark",
+        "the lag is zero",
+        "web",
+    )
+    again = answer_gate(session, web, id_, GATE, said)
+    assert "Recorded:" in again.text
+    assert sum(e.type == "gate.answered" for e in incidents.get(ann, id_).entries) == 1
+
+
+def test_nothing_is_shown_as_recorded_that_is_not(web: Web, ann: Desk) -> None:
+    """The address alone makes no answer: a gate that waits is not shown as answered."""
+    id_ = busy_incident(ann)
+    page = browser(web).get(f"{web.url}/incidents/{id_}?answered={GATE}", timeout=10).text
+    assert "Recorded:" not in page
+
+
+def test_who_comes_second_is_told_who_was_first(web: Web, ann: Desk) -> None:
+    """409, the first answer's words, and the log keeps one."""
+    id_ = busy_incident(ann)
+    gates.answer(ann, id_, GATE, "no", reason="lag")
+    answer = answer_gate(browser(web, "Cleo Clark"), web, id_, GATE, {"answer": "yes"})
+    assert answer.status_code == 409
+    assert "was answered already: no, by Ann Example" in answer.text
+    assert "Not recorded." in answer.text
+
+
+def test_an_expired_gate_is_told_in_words(web: Web, ann: Desk) -> None:
+    """Nobody answers what has expired."""
+    id_ = busy_incident(ann)
+    gates.open_(ann, id_, Question("Quick?", within=timedelta(milliseconds=50)))
+    time.sleep(0.1)
+    answer = answer_gate(browser(web, "Cleo Clark"), web, id_, "quick", {"answer": "yes"})
+    assert answer.status_code == 409
+    assert "expired" in answer.text
+
+
+def test_who_may_not_answer_is_told_why(web: Web, ann: Desk) -> None:
+    """A gate asked of others shows no form, and takes no post either."""
+    id_ = busy_incident(ann)
+    gates.open_(ann, id_, Question("Board only?", who=("Dora",)))
+    session = browser(web, "Cleo Clark")
+    assert "Dora may" in session.get(f"{web.url}/incidents/{id_}", timeout=10).text
+    answer = answer_gate(session, web, id_, "board-only", {"answer": "yes"})
+    assert answer.status_code == 403
+    assert gates.get(ann, id_, "board-only").is_waiting
+
+
+def test_a_change_is_approved_by_somebody_else_only(web: Web, ann: Desk) -> None:
+    """Its asker is refused; another person's approval is recorded."""
+    id_ = busy_incident(ann)
+    change = ask_change(ann, id_)
+    asker = answer_gate(browser(web, "Ann Example"), web, id_, change, {"answer": "approve"})
+    assert asker.status_code == 403
+    assert "asked for this change" in asker.text
+    other = answer_gate(browser(web, "Cleo Clark"), web, id_, change, {"answer": "approve"})
+    assert other.status_code == 200
+    found = incidents.get(ann, id_).change(change)
+    assert found is not None
+    assert found.state == "approved"
+
+
+def test_a_post_needs_its_csrf_token_and_our_own_origin(web: Web, ann: Desk) -> None:
+    """Another site's form, an old page, a browser that hides where it is: nothing is done."""
+    id_ = busy_incident(ann)
+    session = browser(web, "Cleo Clark")
+    said = {"answer": "yes"}
+    for extra, headers in (
+        ({"csrf": ""}, {}),
+        ({"csrf": "0" * 64}, {}),
+        ({}, {"Origin": "https://evil.example"}),
+        ({}, {"Origin": "null"}),
+        ({}, {"Origin": ""}),
+        ({}, {"Sec-Fetch-Site": "cross-site"}),
+        ({}, {"Sec-Fetch-Site": "same-site"}),
+    ):
+        answer = answer_gate(session, web, id_, GATE, {**said, **extra}, **headers)
+        assert answer.status_code == 403, (extra, headers)
+    stranger = requests.Session()
+    assert post(stranger, web, f"/incidents/{id_}/gates/{GATE}", said).status_code == 401
+    assert gates.get(ann, id_, GATE).is_waiting
+
+
+def test_a_machine_with_the_token_posts_without_a_form(web: Web, ann: Desk) -> None:
+    """No browser sends a bearer by itself: it needs neither cookie nor CSRF token, but a name."""
+    id_ = busy_incident(ann)
+    url, headers = f"{web.url}/incidents/{id_}/gates/{GATE}", {"Authorization": f"Bearer {TOKEN}"}
+    nameless = requests.post(url, data={"answer": "yes"}, headers=headers, timeout=10)
+    assert nameless.status_code == 400
+    said = {"answer": "yes", "person": "Cleo Clark"}
+    assert requests.post(url, data=said, headers=headers, timeout=10).ok
+    assert gates.get(ann, id_, GATE).by == "Cleo Clark"
+
+
+def test_what_is_no_form_or_too_big_is_refused(web: Web, ann: Desk) -> None:
+    """Multipart, JSON, a megabyte, two hundred fields: a 400 in words."""
+    id_ = busy_incident(ann)
+    session = browser(web, "Cleo Clark")
+    url, headers = f"{web.url}/incidents/{id_}/gates/{GATE}", {"Origin": web.url}
+    for sent in (
+        {"json": {"answer": "yes"}},
+        {"files": {"answer": b"yes"}},
+        {"data": {"answer": "y" * 1_000_000}},
+        {"data": {f"f{n}": "" for n in range(200)}},
+    ):
+        answer = session.post(url, headers=headers, timeout=10, **sent)  # type: ignore[arg-type]
+        assert answer.status_code == 400, sent.keys()
+    for path in ("/login", f"/runs/{RUN}/cancel"):
+        answer = session.post(web.url + path, headers=headers, json={}, timeout=10)
+        assert answer.status_code == 400, path
+
+
+def test_a_parked_run_is_cancelled_by_a_button(web: Web, ann: Desk) -> None:
+    """Once; the second click is told that it is over."""
+    id_ = busy_incident(ann)
+    session = browser(web, "Cleo Clark")
+    said = {"csrf": csrf_of(session, web, "/login"), "back": "runs"}
+    done = post(session, web, f"/runs/{RUN}/cancel", said)
+    assert done.url == f"{web.url}/runs#run-{RUN}"
+    run = incidents.get(ann, id_).run(RUN)
+    assert run is not None
+    assert run.status == "cancelled"
+    again = post(session, web, f"/runs/{RUN}/cancel", said)
+    assert again.status_code == 409
+    assert "nothing to end" in again.text
+
+
+def test_runs_stand_under_what_they_need(web: Web, ann: Desk) -> None:
+    """What waits for a person comes first, then what failed, each with the command to go on."""
+    busy_incident(ann)
+    text = browser(web).get(f"{web.url}/runs", timeout=10).text
+    assert text.index("Waiting for a person") < text.index(f'id="run-{RUN}"')
+    assert text.index(f'id="run-{RUN}"') < text.index(">Failed") < text.index(f'id="run-{FAILED}"')
+    assert f"imt take {FAILED}" in text
+
+
+# News.
+
+
+def test_news_wait_for_the_next_entry_and_go_on_where_they_were(web: Web, ann: Desk) -> None:
+    """The question is held until an entry comes; asked again from there, nothing is missed."""
+    id_ = busy_incident(ann)
+    session = browser(web)
+    page = session.get(f"{web.url}/incidents/{id_}", timeout=10).text
+    found = re.search(r'data-after="(\d+)"', page)
+    assert found
+    timer = threading.Timer(0.7, lambda: incidents.note(ann, id_, "It is the lock."))
+    began = time.monotonic()
+    timer.start()
+    about = {"after": found[1], "incident": id_}
+    news = session.get(f"{web.url}/news", params=about, timeout=20).json()
+    assert 0.5 < time.monotonic() - began < 5
+    assert news["said"] == ["It is the lock."]
+    timer.join()
+    incidents.note(ann, id_, "While nobody was connected.")
+    later = session.get(f"{web.url}/news", params={**about, "after": news["after"]}, timeout=20)
+    assert later.json()["said"] == ["While nobody was connected."]
+    for bad in ("", "x", "-1", "٣", "9" * 30):
+        assert session.get(f"{web.url}/news?after={bad}", timeout=10).status_code == 400
+
+
+# The archive.
+
+
+@pytest.fixture
+def archived(web: Web, ann: Desk) -> str:
+    """An incident whose record was built; beside it lies what nobody may read."""
+    id_ = busy_incident(ann)
+    records.build(ann, id_)
+    folder = ann.folder(id_)
+    (folder / "secret.txt").write_text("not for the archive")
+    (folder / "record" / "leads-out.txt").symlink_to(folder / "secret.txt")
+    (folder / "record" / ".hidden").write_text("hidden")
+    (folder / "record" / "evil.html").write_text("<script>alert(1)</script>")
+    (folder / "record" / "data.bin").write_bytes(b"\x00\x01")
+    (folder / "record" / "evil.js").write_text("alert(1)")
+    return id_
+
+
+def test_a_record_is_served_as_it_was_built_and_can_do_nothing(web: Web, archived: str) -> None:
+    """Each file with its type, sandboxed; what a browser cannot show is downloaded."""
+    session = browser(web)
+    assert archived in session.get(f"{web.url}/archive", timeout=10).text
+    index = session.get(f"{web.url}/archive/{archived}/", timeout=10)
+    assert index.url.endswith("/index.html")
+    assert "Checkout answers slowly" in index.text
+    for name, kind in (
+        ("index.html", "text/html; charset=utf-8"),
+        ("evil.html", "text/html; charset=utf-8"),
+        ("data.bin", "application/octet-stream"),
+        ("evil.js", "application/octet-stream"),
+    ):
+        answer = session.get(f"{web.url}/archive/{archived}/{name}", timeout=10)
+        assert answer.headers["Content-Type"] == kind
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("sandbox")
+        assert "script-src" not in policy
+        assert "allow-scripts" not in policy
+    assert "attachment" in answer.headers["Content-Disposition"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secret.txt",
+        "%2e%2e/secret.txt",
+        "..%2fsecret.txt",
+        "%2e%2e%2fsecret.txt",
+        "..%5csecret.txt",
+        "....//secret.txt",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "leads-out.txt",
+        ".hidden",
+        "index.html%00.txt",
+        "x" * 5000,
+        "evidence",
+    ],
+)
+def test_nothing_outside_a_record_is_served(web: Web, archived: str, path: str) -> None:
+    """Dots, slashes in any coding, links, hidden files, folders, names no file can have."""
+    answer = raw(web, f"/archive/{archived}/{path}", BEARER)
+    assert answer.status == 404
+    assert b"not for the archive" not in answer.body
+
+
+@pytest.mark.parametrize("incident", ["..", "%2e%2e", ".running", "x%2f..", "%00", "inc"])
+def test_no_other_folder_is_an_incidents(web: Web, archived: str, incident: str) -> None:
+    """The first part of the address is an incident's id or nothing."""
+    answer = raw(web, f"/archive/{incident}/index.html", BEARER)
+    assert answer.status == 404
