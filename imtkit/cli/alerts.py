@@ -1,30 +1,46 @@
-"""``imt alerts``: take in alerts."""
+"""``imt alerts``: take in alerts, explain what rules make of them, test the rules."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from imtkit.cli.face import Face, Noun, everywhere, pass_face
-from imtkit.errors import InputError
-from imtkit.model.words import one_line
+from imtkit.errors import ImtkitError, InputError, PayloadError
+from imtkit.model.words import one_line, value_text
 
 if TYPE_CHECKING:
     from imtkit.kit import Desk
+    from imtkit.kit.alert_rules import Explanation, Foreseen, Judged
+    from imtkit.kit.alert_tests import Result
     from imtkit.kit.alerts import Outcome
 
 MOST_BYTES = 10_000_000
+Of = TypeVar("Of")
+
 _WORDS = {
     "opened": "opened {incident}",
     "joined": "joined {incident}",
     "known": "known already, in {incident}",
+    "silenced": "held back by the silence '{silenced}'",
     "resolved": "over; {incident} says so",
     "unknown": "over, and was never heard of",
 }
+_WOULD = {
+    "opened": "would open an incident",
+    "joined": "would join {incident}",
+    "silenced": "would be held back by the silence '{silenced}'",
+    "resolved": "over; {incident} would say so",
+}
+_STARTING = ("opened", "joined")
+source_option = click.option(
+    "--source", default="alertmanager", show_default=True, help="Who wrote the payload."
+)
 
 
 @click.group(cls=Noun)
@@ -35,25 +51,106 @@ def alerts() -> None:
 @alerts.command(
     examples=(
         "imt alerts replay payload.json",
+        "imt alerts replay payloads/ --dry-run",
         "curl … | imt alerts replay -",
     )
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@click.option("--source", default="alertmanager", show_default=True, help="Who wrote the payload.")
+@click.argument("place", type=click.Path(exists=True, allow_dash=True), metavar="FILE|DIR")
+@source_option
+@click.option("--dry-run", "is_dry", is_flag=True, help="Say what would become of them; no more.")
 @everywhere
 @pass_face
-def replay(face: Face, file: str, source: str) -> None:
-    """Take in a webhook's payload from a file, as if it had just been posted; '-' is stdin."""
+def replay(face: Face, place: str, source: str, is_dry: bool) -> None:
+    """Take in webhooks' payloads from a file, or a folder's files by name, as if they had just
+    been posted; '-' is stdin.
+    """
     from imtkit.kit import alerts as kit
 
-    body = _read(file)
     with face.desk() as desk:
+        if is_dry:
+            told = list(_each(place, _explainer(desk, source)))
+            face.give(told, "\n".join(map(_foretold, told)) or _NOTHING)
+            return
         sender = kit.source_named(desk.settings, source)
-        outcomes = kit.receive(desk, body, source=sender)
-        hints = [_next(desk, one) for one in outcomes if one.action == "opened" and one.runbooks]
-    face.give(outcomes, "\n".join(map(_line, outcomes)) or "The payload holds no alert.")
-    for hint in hints:
+        found = list(_each(place, lambda body: kit.receive(desk, body, source=sender)))
+        hints = [_next(desk, one) for one in found if one.action == "opened" and one.runbooks]
+    face.give(found, "\n".join(map(_line, found)) or _NOTHING)
+    for hint in dict.fromkeys(hints):
         face.say(hint)
+
+
+@alerts.command(examples=("imt alerts explain payload.json --source grafana",))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@source_option
+@everywhere
+@pass_face
+def explain(face: Face, file: str, source: str) -> None:
+    """Say which rules match a payload's alerts, which do not and why, and what would run.
+
+    Nothing is written.
+    """
+    with face.desk() as desk:
+        found = list(_each(file, _explainer(desk, source)))
+    face.give(found, "\n\n".join("\n".join(_page(one)) for one in found) or _NOTHING)
+
+
+@alerts.command(examples=("imt alerts test", "imt alerts test tests/alerts/orders.toml"))
+@click.argument(
+    "files",
+    nargs=-1,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="[FILE]...",
+)
+@everywhere
+@pass_face
+def test(face: Face, files: tuple[Path, ...]) -> None:
+    """Test the rules: what they make of the alerts in tests/alerts/*.toml, or in these files."""
+    from imtkit.kit import alert_tests as kit
+
+    settings = face.settings()
+    results = kit.run(settings, kit.read_tests(settings, files))
+    failed = [one for one in results if one.differences]
+    lines = [line for one in results for line in _result_lines(one)]
+    if results or face.is_json:
+        face.give(results, "\n".join(lines))
+    else:
+        face.say(f"No rule tests. {_EXAMPLE}")
+    if failed:
+        count = (
+            f"{len(failed)} of {len(results)} rule test{'s' if len(results) > 1 else ''} failed."
+        )
+        raise ImtkitError(count, hint="See why with: imt alerts explain FILE")
+
+
+_NOTHING = "The payload holds no alert."
+_EXAMPLE = """Write the first in tests/alerts/orders.toml:
+
+[[test]]
+name = "an order alert starts the diagnosis"
+labels = { alertname = "OrdersFailing", service = "orders", severity = "critical" }
+expect = { rule = "orders-fail", runbooks = ["http-service"] }"""
+
+
+def _explainer(desk: Desk, source: str) -> Callable[[bytes], list[Explanation]]:
+    from imtkit.kit import alert_rules
+    from imtkit.kit.alerts import source_named
+
+    sender = source_named(desk.settings, source)
+    return lambda body: alert_rules.explain(desk, body, source=sender)
+
+
+def _each(place: str, do: Callable[[bytes], list[Of]]) -> Iterator[Of]:
+    """What comes of each file; a file of a folder that is no payload is named."""
+    folder = Path(place)
+    if place == "-" or not folder.is_dir():
+        yield from do(_read(place))
+        return
+    shown = (path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+    for path in sorted(shown):
+        try:
+            yield from do(_read(str(path)))
+        except PayloadError as error:
+            raise PayloadError(f"{path}: {error}", hint=error.hint) from error
 
 
 def _next(desk: Desk, outcome: Outcome) -> str:
@@ -64,12 +161,17 @@ def _next(desk: Desk, outcome: Outcome) -> str:
     from imtkit.kit import alerts as kit
     from imtkit.kit import incidents, runbooks
 
+    if outcome.requested:
+        return f"Next: imt runs list --incident {outcome.incident}"
     alert = next(
         one
         for one in incidents.get(desk, outcome.incident).alerts
         if one.fingerprint == outcome.fingerprint
     )
-    book = runbooks.find(desk.settings, outcome.runbooks[0])
+    known = {book.name: book for book in runbooks.list_(desk.settings)}
+    book = next((known[name] for name in outcome.runbooks if name in known), None)
+    if book is None:
+        return f"Next: imt incident show {outcome.incident}"
     given = kit.parameters_for(book, alert)
     needed = {one.name for one in book.parameters if one.is_required} - set(given)
     if "url" in needed and (instance := alert.labels.get("instance")):
@@ -91,6 +193,69 @@ def _read(file: str) -> bytes:
 
 
 def _line(outcome: Outcome) -> str:
-    what = _WORDS.get(outcome.action, outcome.action).format(incident=outcome.incident)
-    answers = f" (runbooks: {', '.join(outcome.runbooks)})" if outcome.runbooks else ""
-    return one_line(f"{outcome.alert}: {what}{answers}", most=300)
+    what = _WORDS[outcome.action].format(incident=outcome.incident, silenced=outcome.silenced)
+    answers = [f"runbooks: {', '.join(outcome.runbooks)}"] if outcome.runbooks else []
+    answers += [f"runs requested: {', '.join(outcome.requested)}"] if outcome.requested else []
+    return one_line(
+        f"{outcome.alert}: {what}" + (f" ({'; '.join(answers)})" if answers else ""), most=500
+    )
+
+
+def _foretold(one: Explanation) -> str:
+    words = {**_WORDS, **_WOULD}[one.outcome.action]
+    what = words.format(incident=one.outcome.incident, silenced=one.outcome.silenced)
+    severity = f" of severity {one.severity}" if one.severity else ""
+    books = one.runbooks if one.outcome.action in _STARTING else ()
+    then = [f"{'run' if book.is_run else 'propose'} {book.runbook}" for book in books]
+    return one_line("; ".join([f"{one.outcome.alert}: {what}{severity}", *then]), most=500)
+
+
+def _page(one: Explanation) -> Iterator[str]:
+    """An explanation, a fact a line."""
+    words = {**_WORDS, **_WOULD}[one.outcome.action]
+    what = words.format(incident=one.outcome.incident, silenced=one.outcome.silenced)
+    severity = f" of severity {one.severity}" if one.severity else ""
+    yield one_line(
+        f"{one.outcome.alert} ({one.outcome.fingerprint}, {one.status}): {what}{severity}"
+    )
+    for silence in one.silences:
+        yield from _judged_lines("Silence", silence)
+    for rule in one.rules:
+        yield from _judged_lines("Rule", rule)
+    if not one.rules:
+        yield "  There are no rules in imt.toml: what answers is proposed, and nothing is run."
+    if one.runbooks and one.outcome.action not in _STARTING:
+        yield "  Were it new and not held back:"
+    for book in one.runbooks:
+        yield from _book_lines(book)
+
+
+def _judged_lines(kind: str, judged: Judged) -> Iterator[str]:
+    matches = "matches" if judged.does_match else "does not match"
+    yield f"  {kind} '{one_line(judged.name)}' {matches}"
+    for said in judged.verdicts:
+        mark = "yes" if said.is_met else "no "
+        yield f"    {mark} {one_line(said.condition)}: {one_line(said.reason)}"
+    if not judged.verdicts:
+        yield "    it has no conditions: it speaks of every alert"
+
+
+def _book_lines(book: Foreseen) -> Iterator[str]:
+    by = f" by the rule '{one_line(book.rule)}'" if book.rule else ""
+    why = f": {one_line(book.reason)}" if book.reason else ""
+    yield f"  Would be {'run' if book.is_run else 'proposed'}{by}: {one_line(book.runbook)}{why}"
+    for name, value in book.parameters.items():
+        yield f"    {name} = {one_line(value_text(value))}"
+    for reason in book.left_out:
+        yield f"    left out {one_line(reason)}"
+
+
+def _result_lines(result: Result) -> Iterator[str]:
+    passed = "failed" if result.differences else "passed"
+    yield one_line(f"{passed}  {result.path.name}: {result.name}")
+    for one in result.differences:
+        yield f"    {one.what}"
+        yield f"      expected {one_line(value_text(one.expected)) or 'nothing'}"
+        yield f"      found    {one_line(value_text(one.found)) or 'nothing'}"
+        if one.why:
+            yield f"      because  {one_line(one.why, most=400)}"

@@ -1,0 +1,117 @@
+"""Explain what the rules make of alerts. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from imtkit.alerts.payloads import Notice, delivery_from
+from imtkit.alerts.pipeline import Case, Plan, Surroundings, considered, labels_of
+from imtkit.alerts.rules import Verdict, verdicts
+from imtkit.config.alerts import SourceSettings
+from imtkit.kit import alert_runs
+from imtkit.kit.alerts import ALERTMANAGER, Outcome, checked_playbook, outcome_of
+from imtkit.kit.desk import Desk
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A rule or a silence held against an alert: whether it matches, and each condition's why."""
+
+    name: str
+    does_match: bool
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """A runbook that would be run, or only proposed and for which reason."""
+
+    runbook: str
+    rule: str
+    is_run: bool
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What would become of one alert, and why. ``severity`` is that of a new incident.
+
+    ``runbooks`` of an alert that is known or held back are those it would have were it not.
+    """
+
+    outcome: Outcome
+    status: str
+    severity: str = ""
+    silences: tuple[Judged, ...] = ()
+    rules: tuple[Judged, ...] = ()
+    runbooks: tuple[Foreseen, ...] = ()
+
+
+def explain(
+    desk: Desk, body: bytes, *, source: SourceSettings = ALERTMANAGER, at: datetime | None = None
+) -> list[Explanation]:
+    """What would become of each alert of a delivery that came now, or ``at``; nothing is written.
+
+    Each alert is held against the log as it is: of several that would be one incident, each
+    would open it. ConfigError names a rule or silence that cannot be meant.
+    """
+    delivery = delivery_from(source, body, at=at)
+    book = checked_playbook(desk.settings)
+    around = Surroundings(desk.store, desk.settings, book, at or desk.clock.now())
+    return [_explained(desk, notice, around) for notice in delivery.notices]
+
+
+def judged(notice: Notice, around: Surroundings) -> tuple[tuple[Judged, ...], tuple[Judged, ...]]:
+    """Every silence and every rule, held against an alert."""
+    labels, book = labels_of(notice), around.playbook.rulebook
+    silences = [
+        _judged(one.name, (one.time_verdict(around.now), *verdicts(one.matchers, labels)))
+        for one in book.silences
+    ]
+    rules = [_judged(one.name, verdicts(one.matchers, labels)) for one in book.rules]
+    return tuple(silences), tuple(rules)
+
+
+def _judged(name: str, said: tuple[Verdict, ...]) -> Judged:
+    return Judged(name, all(one.is_met for one in said), said)
+
+
+def _explained(desk: Desk, notice: Notice, around: Surroundings) -> Explanation:
+    case = considered(notice, around)
+    silences, rules = judged(notice, around)
+    about = Explanation(outcome_of(case), notice.status, "", silences, rules)
+    if notice.status == "resolved":
+        return about
+    plans = tuple(_foreseen(plan) for plan in _within_limits(desk, case, around))
+    severity = _severity(case, around) if case.action == "open" else ""
+    return replace(about, severity=severity, runbooks=plans)
+
+
+def _within_limits(desk: Desk, case: Case, around: Surroundings) -> Sequence[Plan]:
+    plans: Sequence[Plan] = case.plans
+    if case.incident:
+        going = around.playbook.going.of(desk.store, case.incident)
+        plans = alert_runs.within_at_once(plans, going)
+    return [
+        replace(plan, is_run=False, reason=alert_runs.hour_reason(plan))
+        if alert_runs.is_hour_spent(desk, plan)
+        else plan
+        for plan in plans
+    ]
+
+
+def _foreseen(plan: Plan) -> Foreseen:
+    rule = plan.rule.name if plan.rule else ""
+    values = dict(plan.parameters)
+    return Foreseen(plan.runbook, rule, plan.is_run, values, plan.left_out, plan.reason)
+
+
+def _severity(case: Case, around: Surroundings) -> str:
+    severities = around.settings.severities
+    measured = severities.propose(case.notice.measures)
+    return case.severity or (measured.severity if measured else severities.default)
