@@ -60,21 +60,25 @@ def serve(face: Face, host: str, port: int | None) -> None:
 
 @click.command(cls=Verb, examples=("imt up", "imt up --port 8788"))
 @click.option("--port", type=click.IntRange(0, 65535), help="Where to listen; else imt.toml's.")
+@click.option("--jupyter", "more", multiple=True, metavar="OPTION", help="A worker's Jupyter's.")
 @writes
 @pass_face
-def up(face: Face, port: int | None) -> None:
+def up(face: Face, port: int | None, more: tuple[str, ...]) -> None:
     """Start 'imt serve' and one 'imt worker' together; Ctrl-C ends both."""
     settings = face.settings()
     known = {"IMT_WORKSPACE": str(settings.root)}
     if person := face.person():
         known["IMT_USER"] = person
-    listening = () if port is None else ("--port", str(port))
+    commands = {
+        "serve": () if port is None else ("--port", str(port)),
+        "worker": tuple(f"--jupyter={one}" for one in more),
+    }
     children: dict[str, subprocess.Popen[bytes]] = {}
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        for name, more in (("serve", listening), ("worker", ())):
+        for name, words in commands.items():
             children[name] = subprocess.Popen(
-                (*_IMT, name, *more), cwd=settings.root, env={**os.environ, **known}
+                (*_IMT, name, *words), cwd=settings.root, env={**os.environ, **known}
             )
         _watch(children)
     finally:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imtkit.config import Settings
 from imtkit.contracts import Query
@@ -20,6 +21,7 @@ from imtkit.kit import Desk, running
 from imtkit.model.lifecycle import STATUSES
 from imtkit.runs.queue import Queue, open_queue
 from imtkit.web import entrance, pages
+from imtkit.web.bodies import RETRY
 from imtkit.web.consumer import Consumer
 from imtkit.web.metrics import MEDIA_TYPE, Metrics
 from imtkit.web.office import Office
@@ -28,6 +30,7 @@ from imtkit.web.writer import Writer
 
 _LIVE = tuple(status for status in STATUSES if status in ("open", "acknowledged", "mitigated"))
 
+_LAST = {"Connection": "close"}
 _STORE_SECONDS = 3.0
 """How long the log may take to answer whoever asks whether it does."""
 
@@ -101,9 +104,34 @@ def application(settings: Settings, token: str) -> Starlette:
             Route("/metrics", health.metrics),
             *pages.routes(house.office),
         ],
-        middleware=[Middleware(entrance.Entrance, settings=settings, token=token)],
+        middleware=[
+            Middleware(Farewell),
+            Middleware(entrance.Entrance, settings=settings, token=token),
+        ],
         lifespan=lifespan,
     )
+
+
+class Farewell:
+    """Answers 503 for what the server's end cuts short: whoever asked may ask its successor."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal is_begun
+            is_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except asyncio.CancelledError:  # uvicorn cancels at its end alone, and awaits nothing then
+            if scope["type"] == "http" and not is_begun:
+                answer = PlainTextResponse("The server ends.\n", 503, {**RETRY, **_LAST})
+                await answer(scope, receive, send)
 
 
 class Health:

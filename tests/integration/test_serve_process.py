@@ -1,0 +1,196 @@
+"""``imt serve`` and ``imt up`` as processes: what they say, how they end, what a kill leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+import requests
+from servers import until
+from serving import message, serve_process, serving, with_sources
+from terminal import IMT, imt_process
+
+from imtkit.kit import open_desk
+from imtkit.model.entries import WORKSPACE
+
+
+def fingerprints(workspace: Path) -> list[str]:
+    """Of all alerts that were received, each as often as it is in the log."""
+    with open_desk(workspace) as desk:
+        return sorted(
+            str(entry.data["fingerprint"])
+            for entry in desk.store.entries()
+            if entry.type == "alert.received"
+        )
+
+
+def handled_through(workspace: Path) -> int:
+    """The position up to which the log says that deliveries are handled."""
+    with open_desk(workspace) as desk:
+        marks = [one for one in desk.store.entries(WORKSPACE) if one.type == "deliveries.handled"]
+        return int(marks[-1].data["through"]) if marks else 0
+
+
+def test_kill_between_the_answer_and_the_handling_loses_and_doubles_nothing(workspace: Path):
+    """Each 202 before a kill -9 is one alert after the next start, and only one."""
+    with_sources(workspace)
+    promised: list[str] = []
+    newest = 0
+    for round_ in range(3):
+        with serve_process(workspace) as one, ThreadPoolExecutor(16) as pool:
+            numbers = range(round_ * 40, round_ * 40 + 40)
+            answers = list(pool.map(lambda n: one.post("open", message(n)), numbers))
+            one.end(signal.SIGKILL)
+        assert {answer.status_code for answer in answers} == {202}
+        newest = max(answer.json()["delivery"] for answer in answers)
+        promised += [f"{number:016x}" for number in numbers]
+    assert handled_through(workspace) < newest, "the kill came too late to mean anything"
+    with serving(workspace):
+        until(lambda: handled_through(workspace) >= newest, 60)
+    assert fingerprints(workspace) == sorted(promised)
+    with open_desk(workspace) as desk:
+        assert desk.store.verify() == []
+
+
+def test_a_kill_while_it_receives_keeps_what_was_answered(workspace: Path):
+    """Whatever a kill -9 cuts off, what was answered 202 is in the log."""
+    with_sources(workspace)
+
+    def post(number: int) -> int:
+        try:
+            answer = one.post("open", message(number))
+        except requests.ConnectionError:
+            return -1
+        return number if answer.status_code == 202 else -1
+
+    with serve_process(workspace) as one, ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(post, number) for number in range(400)]
+        until(lambda: sum(answer.done() for answer in answers) > 60, 30)
+        one.end(signal.SIGKILL)
+        promised = {f"{n:016x}" for answer in answers if (n := answer.result()) >= 0}
+    assert 60 <= len(promised) < 400
+    with serving(workspace):
+        until(lambda: promised <= set(fingerprints(workspace)), 60)
+    found = fingerprints(workspace)
+    assert len(found) == len(set(found))
+
+
+def test_sigterm_keeps_what_was_accepted_and_ends_in_time(workspace: Path):
+    """It ends within five seconds, though somebody is still sending; nothing is said of it."""
+    with_sources(workspace)
+    with serve_process(workspace) as one:
+        place = urlsplit(one.url)
+        with socket.create_connection((place.hostname, place.port)) as slow:
+            slow.sendall(b"POST /alerts/open HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+            slow.sendall(b"Content-Length: 9\r\n\r\n{")
+            answers = [one.post("open", message(number)) for number in range(20)]
+            began_at = time.monotonic()
+            code = one.end(signal.SIGTERM)
+        assert time.monotonic() - began_at < 5
+        assert code == -signal.SIGTERM
+        assert "Traceback" not in one.err.read_text()
+    with open_desk(workspace) as desk:
+        kept = [one.n for one in desk.store.entries(WORKSPACE) if one.type == "delivery.received"]
+    assert {answer.json()["delivery"] for answer in answers} <= set(kept)
+
+
+def test_ctrl_c_ends_it_without_complaint(workspace: Path):
+    """Exit code 130, as for every command, and no traceback."""
+    with serve_process(workspace) as one:
+        assert one.end(signal.SIGINT) == 130
+        assert one.err.read_text().splitlines()[-1] in ('"error": {', "}", "Stopped.")
+        assert "Traceback" not in one.err.read_text()
+
+
+def test_it_says_where_it_listens_and_whom_it_knows(workspace: Path):
+    """The page's address opens it; without a source the table to write is shown."""
+    first = subprocess.Popen(
+        [*IMT, "serve", "--port", "0"],
+        cwd=workspace,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with first:
+        assert first.stdout is not None
+        said = first.stdout.readline()
+        assert said.startswith("Listening at http://127.0.0.1:")
+        page = said.split()[-1]
+        until(lambda: requests.get(page, timeout=10).status_code == 200)
+        first.send_signal(signal.SIGINT)
+        assert "[alerts.sources.alertmanager]" in first.communicate(timeout=20)[1]
+
+
+def test_it_warns_before_the_world_and_of_secrets_that_are_not_there(workspace: Path):
+    """Bound to every address without TLS, and with a sender whose secret cannot be had."""
+    more = '\n[alerts.sources.lost]\nkind = "grafana"\nsecrets = ["secret://env/NOT_SET"]\n'
+    with_sources(workspace, more)
+    with serve_process(workspace, "--host", "0.0.0.0") as one:
+        said = one.err.read_text()
+        assert "is open to the network without TLS" in said
+        assert "Nothing that 'lost' posts is believed" in said
+        assert "NOT_SET" in said
+
+
+def test_a_port_that_is_taken_is_said(workspace: Path):
+    """The address, and what to do; exit code 4."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = imt_process("serve", "--port", str(port), cwd=workspace)
+    assert done.code == 4
+    assert f"Another program listens on 127.0.0.1:{port} already." in done.err
+
+
+def test_a_rule_that_cannot_be_meant_is_said_at_the_start(workspace: Path):
+    """Not when the alert comes that it is for."""
+    with (workspace / "imt.toml").open("a") as file:
+        file.write('\n[[alerts.rules]]\nname = "r"\nmatch = ["x="]\nrunbooks = ["no-such"]\n')
+    done = imt_process("serve", "--port", "0", cwd=workspace)
+    assert done.code == 4, done.err
+    assert "'r'" in done.err
+
+
+def children_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The processes that one started, and theirs."""
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "a dead child"])
+def test_up_starts_both_and_ends_both(workspace: Path, how: str):
+    """One Ctrl-C for listener and worker; when one of them dies, the other ends and it is said."""
+    process = subprocess.Popen(
+        [*IMT, "up", "--port", "0", "--actor", "Ann Example", "--jupyter=--allow-root"],
+        cwd=workspace,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ},
+    )
+    with process:
+        running = workspace / "outputs/.running"
+        until(lambda: any(running.glob("server-*.json")) or process.poll() is not None, 60)
+        assert process.poll() is None, process.communicate()[0]
+        family = children_of(process)
+        assert len(family) >= 2
+        if how == "ctrl-c":
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            next(one for one in family if "serve" in one.cmdline()).kill()
+        said, _ = process.communicate(timeout=40)
+    assert process.returncode == (130 if how == "ctrl-c" else 1), said
+    if how != "ctrl-c":
+        assert "'imt serve' ended (SIGKILL), and with it the other." in said
+    assert "Listening at http://127.0.0.1:" in said
+    assert psutil.wait_procs(family, timeout=10)[1] == []
