@@ -311,6 +311,9 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
         f"Change settled as {told.get('outcome')}: {told.change()}"
         f"{told.after(' – because ', 'reason')}"
     ),
+    "run.requested": lambda told: (
+        f"Run asked for: {told.run()}{told.after(' – by the rule ', 'rule')}"
+    ),
     "run.started": _run_started,
     "run.parked": lambda told: f"Run waits for a person: {told.run()}{told.after(': ', 'error')}",
     "run.cancel-requested": lambda told: f"Asked to end: {told.run()}{told.after(': ', 'reason')}",
@@ -336,6 +339,16 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
     ),
     "update.withheld": lambda told: (
         f"Status update {told.update()} kept here: this is not a live incident"
+    ),
+    "delivery.received": lambda told: f"Delivery kept{told.after(', from ', 'source')}",
+    "delivery.refused": lambda told: (
+        f"Delivery {told.get('delivery')} set aside{told.after(': ', 'reason')}"
+    ),
+    "deliveries.handled": lambda told: (
+        f"Deliveries became alerts{told.after(', up to ', 'through')}"
+    ),
+    "alert.silenced": lambda told: (
+        f"Alert held back: {told.get('name')}{told.after(' – ', 'silence')}"
     ),
     "alert.received": lambda told: f"Alert firing: {told.get('name')}",
     "alert.resolved": lambda told: f"Alert over{told.after(': ', 'name')}",
