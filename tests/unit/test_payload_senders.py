@@ -231,6 +231,7 @@ def test_an_event_that_is_no_monitors_is_no_alert(transition: object):
 def test_variables_that_datadog_did_not_fill_say_nothing():
     """They are left as they were written, or say null."""
     message = datadog(cycle="$ALERT_CYCLE_KEY", priority="null", type="warning")
+    assert one("datadog", message | {"priority": "normal"}).labels["severity"] == "warning"
     notice = one("datadog", message)
     assert notice.occurrence == ""
     assert notice.has_episode

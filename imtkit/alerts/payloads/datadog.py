@@ -117,10 +117,11 @@ def _labels(message: _Message, name: str) -> dict[str, str]:
         else:
             tags[key] = f"{tags[key]},{value}" if key in tags else value
     priority, kind = _said(message.get("priority")), _said(message.get("type"))
+    word = priority if re.fullmatch(r"P[1-5]", priority) else kind
     told = {
         "alertname": name,
         "service": tags.get("service") or tags.get("host", ""),
-        "severity": severity_word(priority or ("" if kind == "success" else kind)),
+        "severity": severity_word("" if word == "success" else word),
         "priority": priority,
         "alert_type": kind,
         "monitor": _said(message.get("alert_id")),
