@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FORM = Form(
     "a Datadog message of the recommended template",
-    'Its payload must hold "transition": "$ALERT_TRANSITION" and the others; see docs/alert-sources.md.',
+    'Its payload must hold "transition": "$ALERT_TRANSITION"; docs/alert-sources.md has it all.',
 )
 
 _FIRING = ("triggered", "warn", "no data", "renotify")

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 FORM = Form(
     "a Zabbix message of the recommended parameters",
-    "The media type must post JSON with 'status' {EVENT.STATUS} and the others; see docs/alert-sources.md.",
+    "The media type must post 'status' {EVENT.STATUS}; docs/alert-sources.md has it all.",
 )
 
 _STATES: dict[str, Status] = {"PROBLEM": "firing", "RESOLVED": "resolved", "OK": "resolved"}
