@@ -16,7 +16,6 @@ from imtkit.model.incident import QUEUED, Incident, Run
 from imtkit.runs.lease import Process, process_told
 from imtkit.runs.parameters import checked_values
 from imtkit.runs.queue import LAST, Queue, Request
-from imtkit.store.engine import faults
 
 WORKER_ENDS = "its worker was told to end; another worker goes on with it"
 """Why a requested run stopped that is to be gone on with, although nobody cancelled it."""
@@ -67,6 +66,8 @@ def enqueue_requested(
     at these incidents, or else at all that are not closed. StoreError when the queue cannot be
     reached.
     """
+    from imtkit.store.engine import faults
+
     if incident_ids is None:
         found = desk.store.incidents(Query(statuses=_UNFINISHED, limit=100_000))
         incident_ids = [row.id for row in found]

@@ -19,10 +19,10 @@ from imtkit.model.entries import AUTOMATION, is_automation
 from imtkit.model.incident import Run
 from imtkit.runs.lease import this_process
 from imtkit.runs.queue import Request, executor_name, open_queue
-from imtkit.store.presence import open_presence
 
 _LOOK_SECONDS = 3.0
 """How often a worker looks for others that are gone, whose runs it takes over."""
+_BEGIN_SECONDS = 20.0
 _THOROUGH_EVERY = 20
 """Looks between two times that a worker goes through the log for what the queue has lost."""
 
@@ -65,7 +65,7 @@ class QueuedRuns:
         self._hand.shutdown()
 
     async def _serve(self) -> None:
-        is_serving = False
+        is_serving, known = False, ""
         for look in count():
             try:
                 if not is_serving:
@@ -73,14 +73,17 @@ class QueuedRuns:
                     is_serving = True
                 look_now = partial(self._look, is_thorough=look % _THOROUGH_EVERY == 0)
                 await self._loop.run_in_executor(self._hand, look_now)
-            except ImtkitError:
-                pass  # such as a database that is away: the next look may find it again
-            except Exception as fault:  # noqa: BLE001 # the next look may find the queue again
-                told = {"message": "imtkit could not look after its queue", "exception": fault}
-                self._loop.call_exception_handler(told)
+                known = ""
+            except Exception as fault:  # noqa: BLE001 # a database that is away may come back
+                if str(fault) != known:
+                    told = {"message": "imtkit cannot serve its queue now", "exception": fault}
+                    self._loop.call_exception_handler(told)
+                known = str(fault)
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _begin(self) -> None:
+        from imtkit.store.presence import open_presence
+
         settings, name = self._settings, executor_name(this_process())
         presence = open_presence(settings.store_url, settings.leases, name)
         self._queue.serve(
@@ -119,7 +122,11 @@ class QueuedRuns:
         async def begin() -> Job:
             return self._runs.begin(task, asked, Control())
 
-        job = asyncio.run_coroutine_threadsafe(begin(), self._loop).result()
+        coming = asyncio.run_coroutine_threadsafe(begin(), self._loop)
+        try:
+            job = coming.result(timeout=_BEGIN_SECONDS)
+        finally:
+            coming.cancel()  # a server that ends has no loop any more that would begin it
         job.done.result()
         if failed:
             raise failed[0]

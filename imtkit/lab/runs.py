@@ -84,6 +84,7 @@ class ServerRuns:
         self._going_on: set[str] = set()
         self._renewed: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
+        self._is_ending = False
 
     async def start(self, settings: Settings) -> None:
         """Begin to look after runs."""
@@ -95,6 +96,7 @@ class ServerRuns:
 
     async def close(self) -> None:
         """End every run as a cancel does, and every kernel that is kept."""
+        self._is_ending = True
         if self._watch is not None:
             self._watch.cancel()
         for job in self._jobs:
@@ -111,10 +113,13 @@ class ServerRuns:
 
         Whoever asked hears {"waits"} when there is none yet, {"begun"} with the run's id, {"step"}
         for each step, {"resumed"} with words of how a run goes on, at the end {"run"} or {"error"},
-        and then the empty message. NotFoundError when this server has no workspace.
+        and then the empty message. NotFoundError when this server has no workspace, StateError
+        when it is about to end.
         """
         if self._hands is None or self._loop is None:
             raise NotFoundError("This Jupyter server has no workspace to run in.")
+        if self._is_ending:
+            raise StateError("This Jupyter server is about to end; it begins no more runs.")
         loop, tell = self._loop, asked.tell
 
         ahead: list[Ahead] = []

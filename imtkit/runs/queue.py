@@ -7,6 +7,7 @@ what is found here twice is done once, because the log knows it.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import sqlite3
 from collections.abc import Callable, Collection
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode
 
 from imtkit.config import Settings
 from imtkit.errors import ConfigError, ImtkitError
@@ -125,8 +126,7 @@ class Queue:
         from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
         self._prepare()
-        self._presence, self._executor = presence, executor_name(this_process())
-        presence.hold()
+        self._executor = executor_name(this_process())
 
         def work(run: str, incident: str) -> None:
             self._patiently(carry_out, Request(run, incident))
@@ -145,6 +145,8 @@ class Queue:
             sys_db_pool_size=5,
         )
         with ExitStack() as undo:
+            undo.callback(presence.let_go)
+            presence.hold()
             undo.callback(DBOS.destroy, destroy_registry=True)
             DBOS(config=config)
             DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=None)(work)
@@ -158,7 +160,7 @@ class Queue:
                 on_conflict="always_update",
             )
             undo.pop_all()
-        self._serving = DBOS
+        self._serving, self._presence = DBOS, presence
 
     def take_over(self) -> list[str]:
         """Have those runs wait again whose worker is gone; the workers that are.
@@ -193,6 +195,8 @@ class Queue:
         """Take no more runs. Those that go on here are another's to go on with, once this ends."""
         self._is_ending.set()
         if self._serving is not None:
+            # That the end of what goes on cannot be told to the queue any more is as it should be.
+            logging.getLogger("dbos").setLevel(logging.CRITICAL)
             serving, self._serving = self._serving, None
             serving.destroy(destroy_registry=True)
 
@@ -246,11 +250,12 @@ def open_queue(settings: Settings) -> Queue:
 
     Nothing is loaded or connected before it is used. ConfigError when the log is in memory.
     """
-    address = urlsplit(settings.store_url)
-    if address.scheme.startswith("postgres"):
-        query = urlencode([one for one in parse_qsl(address.query) if one[0] != "timeout"])
-        return Queue(urlunsplit(address._replace(scheme="postgresql", query=query)))
-    path = Path(address.path.removeprefix("/"))
+    kind, _, rest = settings.store_url.partition("://")
+    place, _, query = rest.partition("?")
+    if kind.startswith("postgres"):
+        options = urlencode([one for one in parse_qsl(query) if one[0] != "timeout"])
+        return Queue(f"postgresql://{place}{options and '?'}{options}")
+    path = Path(place.removeprefix("/"))
     if not path.name or path.name == ":memory:":
         raise ConfigError(
             "A log in memory has no queue: no worker could see it.",
