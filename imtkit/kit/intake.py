@@ -17,7 +17,7 @@ from datetime import datetime
 
 from imtkit import config
 from imtkit.alerts import sns
-from imtkit.alerts.payloads import delivery_from
+from imtkit.alerts.payloads import Delivery, delivery_from
 from imtkit.alerts.pipeline import Playbook
 from imtkit.alerts.signatures import check
 from imtkit.alerts.sns import Certificates, check_sns
@@ -42,6 +42,7 @@ __all__ = [
     "confirm",
     "handle_next",
     "keep",
+    "parse",
     "progress",
     "prove",
     "read",
@@ -120,14 +121,7 @@ def read(
         subscribe_url = check_sns(source, body, certificates, now).subscribe_url
     else:
         prove(source, headers, body, now=now)
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise PayloadError(
-            f"The body is not UTF-8: byte {error.start} does not fit.",
-            hint="JSON is sent in UTF-8 (RFC 8259, section 8.1).",
-        ) from error
-    delivery = delivery_from(source, body, at=now)
+    text, delivery = parse(source, body, now=now)
     return Posted(
         source.name,
         text,
@@ -136,6 +130,18 @@ def read(
         subscribe_url or delivery.confirm,
         delivery.topic,
     )
+
+
+def parse(source: SourceSettings, body: bytes, *, now: datetime) -> tuple[str, Delivery]:
+    """A body as text, and what it says; PayloadError when it is not what such a sender posts."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PayloadError(
+            f"The body is not UTF-8: byte {error.start} does not fit.",
+            hint="JSON is sent in UTF-8 (RFC 8259, section 8.1).",
+        ) from error
+    return text, delivery_from(source, body, at=now)
 
 
 def prove(

@@ -69,6 +69,7 @@ class House:
         """Begin to keep, and to work through what is kept."""
         self.writer.start()
         self.consumer.start()
+        self.receiver.start()
 
     def close(self) -> None:
         """Keep what was accepted, and let go of everything."""

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from starlette.exceptions import HTTPException
@@ -59,6 +60,11 @@ class Receiver:
         self._hands = ThreadPoolExecutor(_HANDS, thread_name_prefix="imt-read")
         self._certificates = intake.Certificates()
         self._told: dict[tuple[str, int], float] = {}
+
+    def start(self) -> None:
+        """Load what reading takes, so that the first delivery need not wait for it."""
+        for source in self._sources.values():
+            self._hands.submit(_rehearsed, source)
 
     async def take(self, request: Request) -> Response:
         """The answer to one delivery."""
@@ -152,6 +158,11 @@ class Receiver:
             return False
         self._told[name, status] = now
         return True
+
+
+def _rehearsed(source: SourceSettings) -> None:
+    with suppress(ImtkitError):
+        intake.parse(source, b"{}", now=datetime.now(UTC))
 
 
 def _later() -> Response:

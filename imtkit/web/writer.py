@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Condition, Thread
 
@@ -95,6 +96,8 @@ class Writer:
                 one.kept.set_exception(StoreError("The server ends.", retryable=True))
 
     def _work(self) -> None:
+        with suppress(ImtkitError):  # it may be there when it is needed
+            self._office.now(lambda desk: None)
         while batch := self._next():
             self._keep(batch)
 

@@ -1,0 +1,239 @@
+"""Deliveries per second that are on disk when they are answered, and how long a sender waits.
+
+    python bench/ingest.py [FOLDER]
+
+Rounds of three are interleaved, so that each ratio is taken within one round: the disk alone
+(write a line and fdatasync), the same web server with an empty answer, and ``imt serve``, which
+turns what it keeps into alerts of 200 services meanwhile. Ends within 90 seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
+
+from facts import folder_beside, machine, table
+from log import SECONDS, disk
+
+from imtkit.config import load_settings
+from imtkit.kit import open_desk
+from imtkit.model.entries import WORKSPACE
+
+ROUNDS = 2
+SENDERS = 32
+SERVICES = 200
+SOURCE = '[alerts.sources.storm]\nkind = "alertmanager"\nproof = "none"\n'
+IMT = (sys.executable, "-c", "import sys; from imtkit.cli import main; sys.exit(main())")
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round of a server came to: seconds a request, and what it was left with."""
+
+    spans: list[float]
+    backlog: int = 0
+    drained_seconds: float = 0.0
+
+
+def request(number: int) -> bytes:
+    """One alert, as Alertmanager posts it."""
+    service = f"service-{number % SERVICES}"
+    alert = {
+        "status": "firing",
+        "labels": {"alertname": "ErrorsHigh", "service": service, "severity": "critical"},
+        "annotations": {"summary": f"{service} fails", "description": "More than 5 % for 2 min."},
+        "startsAt": "2026-11-21T10:00:00Z",
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "http://prometheus.example/graph",
+        "fingerprint": f"{number:016x}",
+    }
+    body = json.dumps({"version": "4", "groupKey": service, "alerts": [alert]}).encode()
+    head = f"POST /alerts/storm HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def sender(url: str, numbers: Iterator[int], ends_at: float, spans: list[float]) -> None:
+    """Post one after the other on one connection, until a monotonic time."""
+    place = urlsplit(url)
+    with socket.create_connection((place.hostname, place.port), timeout=60) as line:
+        while time.monotonic() < ends_at:
+            wanted = request(next(numbers))
+            began_at = time.monotonic()
+            line.sendall(wanted)
+            answer = b""
+            while b"\r\n\r\n" not in answer or not answer.rstrip().endswith(b"}"):
+                answer += line.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 202"), answer
+            spans.append(time.monotonic() - began_at)
+
+
+def stormed(url: str) -> list[float]:
+    """How long each of the posts took that many senders made together."""
+    spans: list[list[float]] = [[] for _ in range(SENDERS)]
+    ends_at = time.monotonic() + SECONDS
+    threads = [
+        Thread(target=sender, args=(url, iter(range(place, 10**9, SENDERS)), ends_at, own))
+        for place, own in enumerate(spans)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [span for own in spans for span in own]
+
+
+@contextmanager
+def started(*command: str, folder: Path) -> Iterator[str]:
+    """A server as a process; the address that it prints as JSON."""
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = ""
+        while not said.endswith("}\n"):
+            said += process.stdout.readline()
+        url = str(json.loads(said)["url"])
+        wait_for(url)
+        yield url
+        process.send_signal(signal.SIGTERM)
+
+
+def wait_for(url: str) -> None:
+    """Wait until a server answers."""
+    place = urlsplit(url)
+    for _ in range(600):
+        try:
+            socket.create_connection((place.hostname, place.port), timeout=5).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+
+
+def empty(folder: Path) -> Round:
+    """The same web server, which reads a body and answers 202."""
+    with started(sys.executable, __file__, "--empty", folder=folder) as url:
+        return Round(stormed(url))
+
+
+def imt_serve(folder: Path, name: str) -> Round:
+    """``imt serve`` in a workspace of its own; what it answered is checked in its log."""
+    root = folder / name
+    root.mkdir()
+    (root / "imt.toml").write_text(SOURCE)
+    with started(*IMT, "serve", "--port", "0", "--json", folder=root) as url:
+        time.sleep(1.0)  # a server that has just begun loads what it needs
+        found = Round(stormed(url))
+        began_at = time.monotonic()
+        with open_desk(root) as desk:
+            heads = {head.incident: head.count for head in desk.store.heads()}
+            kept = heads[WORKSPACE]
+            found.backlog = len(found.spans) - sum(
+                one.type == "alert.received" for one in desk.store.entries()
+            )
+            while handled(root) < kept and time.monotonic() - began_at < 60:
+                time.sleep(0.2)
+        found.drained_seconds = time.monotonic() - began_at
+    with open_desk(root) as desk:
+        types = [one.type for one in desk.store.entries()]
+        assert desk.store.verify() == [], "the log does not verify"
+    assert types.count("delivery.received") == len(found.spans), "an answered delivery is missing"
+    return found
+
+
+def handled(root: Path) -> int:
+    """The place in the chain up to which deliveries are alerts."""
+    from imtkit.kit import intake
+
+    with open_desk(root) as desk:
+        return intake.progress(desk).through
+
+
+def serve_empty() -> None:
+    """Be the empty server."""
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
+
+    from imtkit.web import server
+
+    async def answer(request: Request) -> Response:
+        return JSONResponse({"delivery": len(await request.body())}, 202)
+
+    settings = load_settings(Path.cwd())
+    bound = server.bound_socket(replace(settings, serve=replace(settings.serve, port=0)))
+    print(json.dumps({"url": server.address_of(bound)}, indent=1), flush=True)
+    app = Starlette(routes=[Route("/alerts/{source}", answer, methods=["POST"])])
+    config = uvicorn.Config(
+        app, http=server.PatientProtocol, loop="asyncio", log_config=None, access_log=False
+    )
+    asyncio.run(uvicorn.Server(config).serve(sockets=[bound]))
+
+
+def main() -> None:
+    """Measure, and print one table."""
+    floors: list[list[float]] = []
+    empties: list[Round] = []
+    served: list[Round] = []
+    place = folder_beside(sys.argv[1] if len(sys.argv) > 1 else None)
+    with tempfile.TemporaryDirectory(prefix="imt-bench-", dir=place) as made:
+        folder = Path(made)
+        (folder / "imt.toml").write_text("")
+        for number in range(ROUNDS):
+            floors.append(disk(folder))
+            empties.append(empty(folder))
+            served.append(imt_serve(folder, f"round{number}"))
+    print(machine())
+    rows = [
+        row("write + fdatasync", floors, empties, floors),
+        row("empty answer", [one.spans for one in empties], empties, floors),
+        row("imt serve", [one.spans for one in served], empties, floors),
+    ]
+    head = ("", "a second", "of empty", "of the disk's", "p50", "p99", "longest")
+    table(f"{ROUNDS} rounds of {SECONDS} s, {SENDERS} senders, medians over rounds", head, rows)
+    for one in served:
+        rate = len(one.spans) / SECONDS
+        print(
+            f"imt serve: {rate:,.0f} a second kept; {one.backlog:,} of {len(one.spans):,} were no "
+            f"alerts yet at the end of the storm, and were {one.drained_seconds:.1f} s later"
+        )
+
+
+def row(
+    name: str, rounds: list[list[float]], empties: list[Round], floors: list[list[float]]
+) -> tuple[str, ...]:
+    """Rate, its ratios within each round, and waits in milliseconds."""
+    of_empty = [len(one) / len(other.spans) for one, other in zip(rounds, empties, strict=True)]
+    of_disk = [len(one) / len(floor) for one, floor in zip(rounds, floors, strict=True)]
+    every = sorted(span * 1000 for one in rounds for span in one)
+    return (
+        name,
+        f"{statistics.median(len(one) for one in rounds) / SECONDS:,.0f}",
+        f"{statistics.median(of_empty):.0%}",
+        f"{statistics.median(of_disk):.0%}",
+        f"{every[len(every) // 2]:.1f} ms",
+        f"{every[len(every) * 99 // 100]:.1f} ms",
+        f"{every[-1]:.0f} ms",
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--empty"]:
+        serve_empty()
+    else:
+        os.environ.pop("IMT_STORE_URL", None)
+        main()
