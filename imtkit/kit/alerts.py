@@ -145,15 +145,15 @@ def parameters_for(runbook: Runbook, alert: Alert) -> dict[str, Any]:
 
 
 def _begin(desk: Desk, case: Case, going: Going) -> Outcome:
-    is_new = case.action == "open"
-    if is_new:
+    if case.action == "open":
         case = replace(case, incident=_open(desk, case))
+    else:  # before the alert is known: should this fail, all is done again
+        key = f"{case.episode}/measures"
+        incidents.measure(desk, case.incident, case.notice.measures, key=key)
     stored = alert_runs.write_with(desk, case, _received(desk, case), going)
-    incident_id = stored[0].incident  # somebody else may have been first
-    if not is_new:
-        incidents.measure(desk, incident_id, case.notice.measures)
     runs = tuple(str(one.data["run"]) for one in stored if one.type == "run.requested")
-    return replace(outcome_of(case), incident=incident_id, requested=runs)
+    # Somebody else may have been first, in another incident.
+    return replace(outcome_of(case), incident=stored[0].incident, requested=runs)
 
 
 def _open(desk: Desk, case: Case) -> str:

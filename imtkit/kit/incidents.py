@@ -215,14 +215,21 @@ def done(desk: Desk, incident_id: str, task_id: str) -> Task:
     return _task(get(desk, incident_id), task_id)
 
 
-def measure(desk: Desk, incident_id: str, measures: Mapping[str, float]) -> Proposal | None:
-    """Log what was measured; the severity it proposes is taken when it is worse than now."""
+def measure(
+    desk: Desk, incident_id: str, measures: Mapping[str, float], *, key: str | None = None
+) -> Proposal | None:
+    """Log what was measured; the severity it proposes is taken when it is worse than now.
+
+    ``key`` makes a second try log nothing.
+    """
     if not measures:
         return None
-    taken = desk.draft("measure.taken", {"measures": dict(measures)})
+    taken = desk.draft("measure.taken", {"measures": dict(measures)}, key=key)
     proposal = desk.settings.severities.propose(measures)
 
     def raise_(incident: Incident) -> Sequence[Draft]:
+        if key is not None and any(entry.key == key for entry in incident.entries):
+            return []
         if proposal is None:
             return [taken]
         drafts = [taken, _proposed(desk, proposal)]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alert_bodies import FIRING, OVER, delivery, nameless
@@ -19,6 +23,8 @@ from imtkit.alerts.pipeline import Surroundings, considered
 from imtkit.alerts.values import given_values
 from imtkit.config import Service, load_settings
 from imtkit.config.alerts import RuleSettings, SilenceSettings, SourceSettings
+from imtkit.contracts import Store
+from imtkit.errors import StoreError
 from imtkit.kit import Desk, alert_runs, alerts, incidents
 from imtkit.model.entries import WORKSPACE, Entry
 from imtkit.runs.runbook import read_runbook
@@ -332,6 +338,55 @@ def test_two_receivers_never_pass_a_limit_together(workspace: Path, clock):
     asked = [entry for entry in entries if entry.type == "run.requested"]
     assert 1 <= len(asked) <= 4
     assert sum(entry.type == "alert.received" for entry in entries) == 24
+
+
+class FailingStore:
+    """A log that is down at its nth write: before it, or after it is on disk."""
+
+    def __init__(self, store: Store, at: int, *, is_after: bool):
+        self.store, self.left, self.is_after = store, at, is_after
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.store, name)
+        return self._failing(method) if name in ("append", "change", "open_incident") else method
+
+    def _failing(self, write: Callable[..., Any]) -> Callable[..., Any]:
+        def fail(*given: object) -> Any:
+            self.left -= 1
+            written = write(*given) if self.left or self.is_after else None
+            if not self.left:
+                raise StoreError("The log is down.")
+            return written
+
+        return fail
+
+
+def kept(desk: Desk) -> Counter[str]:
+    return Counter(f"{entry.type} {entry.key}" for entry in desk.store.entries())
+
+
+@pytest.mark.parametrize("is_after", [False, True])
+@pytest.mark.parametrize("at", range(1, 13))
+def test_what_failed_half_way_is_whole_when_done_again(
+    workspace: Path, clock, at: int, is_after: bool
+):
+    """Whichever write fails: nothing is lost or requested twice, and no limit is wasted."""
+    trial(workspace)
+    silence = SilenceSettings("", ("instance=n0",), NOON, NOON + timedelta(hours=1))
+    measured = {"annotations": {"measure_error_rate": "0.4"}, "fingerprint": "m"}
+    body = delivery(*many(4), measured)
+    found = []
+    for failing in (False, True):
+        with closing(open_store("sqlite://", clock=clock)) as store:
+            desk = Desk(load_settings(workspace), store, clock, "Ann Example")
+            desk = with_rules(desk, replace(ORDERS, per_hour=3, at_once=2), silences=(silence,))
+            if failing:
+                down = FailingStore(store, at, is_after=is_after)
+                with suppress(StoreError):
+                    alerts.receive(replace(desk, store=down), body)
+            alerts.receive(desk, body)
+            found.append(kept(desk))
+    assert found[0] == found[1]
 
 
 # Silences
