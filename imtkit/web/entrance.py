@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from imtkit import config
-from imtkit.errors import InputError
+from imtkit.errors import ConfigError, InputError
 from imtkit.web.drawing import GUARDED, page
 from imtkit.web.visitors import Door, Keys, Visitor, let_in, person_named
 
@@ -41,7 +41,7 @@ class Entrance:
         self._app = app
         self._serve = settings.serve
         self._keys = Keys(token)
-        self._networks = [ipaddress.ip_network(one, strict=False) for one in self._serve.proxies]
+        self._networks = [network_of(one) for one in self._serve.proxies]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         from starlette.requests import Request
@@ -185,6 +185,17 @@ def local_path(to: str) -> str:
         return "/"
     is_ours = path.startswith("/") and not path.startswith("//")
     return path if is_ours and not parts.scheme and not parts.netloc else "/"
+
+
+def network_of(proxy: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """The addresses that an entry of [serve] proxies means; ConfigError when it means none."""
+    try:
+        return ipaddress.ip_network(proxy, strict=False)
+    except ValueError as error:
+        raise ConfigError(
+            f"[serve] proxies names {proxy!r}, which is no address.",
+            hint='Write addresses or networks: ["127.0.0.1", "10.2.0.0/16"].',
+        ) from error
 
 
 def _is_open(path: str) -> bool:

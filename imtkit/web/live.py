@@ -25,7 +25,10 @@ _KEPT = 1000
 
 
 class Tail:
-    """The end of the log. However many wait, the log is asked once in 0.4 s, and only then."""
+    """The end of the log. However many wait, the log is asked once in 0.4 s, and only then.
+
+    ``changed`` has, by incident, the newest entry's ``seq`` since somebody first looked.
+    """
 
     def __init__(self, office: Works) -> None:
         self._office = office
@@ -34,6 +37,7 @@ class Tail:
         self._recent: deque[Entry] = deque(maxlen=_KEPT)
         self._lock = asyncio.Lock()
         self._looked_at = float("-inf")
+        self.changed: dict[str, int] = {}
 
     async def newest(self) -> int:
         """The ``seq`` of the newest entry now."""
@@ -75,6 +79,7 @@ class Tail:
                 if len(self._recent) == _KEPT:
                     self._forgotten = self._recent[0].seq
                 self._recent.append(entry)
+                self.changed[entry.incident] = entry.seq
                 self._newest = entry.seq
             self._looked_at = loop.time()
             return self._newest

@@ -22,7 +22,8 @@ def routes(office: Works) -> list[Route]:
     """The pages' routes, for an app that stands behind an ``Entrance``."""
     from starlette.routing import Route
 
-    tail, shelf = Tail(office), Shelf()
+    tail = Tail(office)
+    shelf = Shelf(tail.changed)
     one = "/incidents/{incident}"
     return [
         Route("/static/{name}", _static, methods=["GET"]),

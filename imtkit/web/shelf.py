@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from threading import Lock
 
 from imtkit.kit import Desk, expiry
@@ -13,9 +14,13 @@ _KEPT = 400
 
 
 class Shelf:
-    """Keeps the incidents that pages showed last: a storm's is not folded for every look."""
+    """Keeps the incidents that pages showed last: a storm's is not folded for every look.
 
-    def __init__(self) -> None:
+    ``changed`` says up to which ``seq`` each incident goes, as of the last look at the log.
+    """
+
+    def __init__(self, changed: Mapping[str, int]) -> None:
+        self._changed = changed
         self._kept: OrderedDict[str, Incident] = OrderedDict()
         self._lock = Lock()
 
@@ -24,7 +29,7 @@ class Shelf:
         id_ = id_of(incident_id)
         with self._lock:
             known = self._kept.get(id_)
-        if known is None or self._has_more(desk, known):
+        if known is None or known.entries[-1].seq < self._changed.get(id_, 0):
             known = desk.store.incident(id_)
         if expiry.overdue(desk, known):
             known = expiry.look(desk, id_)
@@ -34,7 +39,3 @@ class Shelf:
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return known
-
-    def _has_more(self, desk: Desk, known: Incident) -> bool:
-        end = known.entries[-1].n if known.entries else 0
-        return any(desk.store.entries(known.id, after=end, limit=1))
