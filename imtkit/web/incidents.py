@@ -180,7 +180,7 @@ def next_step(incident: Incident, missing: tuple[str, ...], runs: list[RunCard])
     id_ = incident.id
     if incident.waiting_gates:
         question = one_line(incident.waiting_gates[0].question, most=120)
-        return f"Answer what is asked below: {question}", ""
+        return f"Answer what is asked: {question}", ""
     stuck = next((card for card in runs if card.needs_person), None)
     if stuck is not None and not incident.is_over:
         return f"{stuck.next_step}:", stuck.command
