@@ -33,7 +33,7 @@ from imtkit.config import load_settings
 from imtkit.kit import open_desk
 from imtkit.model.entries import WORKSPACE
 
-ROUNDS = 2
+ROUNDS = 3
 SENDERS = 32
 SERVICES = 200
 SOURCE = '[alerts.sources.storm]\nkind = "alertmanager"\nproof = "none"\n'
@@ -134,7 +134,7 @@ def imt_serve(folder: Path, name: str) -> Round:
     root.mkdir()
     (root / "imt.toml").write_text(SOURCE)
     with started(*IMT, "serve", "--port", "0", "--json", folder=root) as url:
-        time.sleep(1.0)  # a server that has just begun loads what it needs
+        time.sleep(2.0)  # a server that has just begun loads what it needs
         found = Round(stormed(url))
         began_at = time.monotonic()
         with open_desk(root) as desk:

@@ -34,7 +34,7 @@ _LAST = {"Connection": "close"}
 _STORE_SECONDS = 3.0
 """How long the log may take to answer whoever asks whether it does."""
 
-_ENDING_SECONDS = 1.5
+_ENDING_SECONDS = 1.2
 """How long each of the threads has to end what it does."""
 
 

@@ -48,8 +48,10 @@ class Office:
         return self._work(task, actor)
 
     def close(self) -> None:
-        """Let go of the log once what is being done is done; nothing can be asked afterwards."""
-        self._hands.shutdown(cancel_futures=True)
+        """Let go of the log; nothing can be asked afterwards. A write that waits for its turn
+        is not waited for.
+        """
+        self._hands.shutdown(wait=False, cancel_futures=True)
         self._let_go(self._desk)
 
     def _work(self, task: Callable[[Desk], Answer], actor: str) -> Answer:

@@ -267,6 +267,21 @@ def test_metrics_are_openmetrics(served: Served):
     assert requests.get(f"{served.url}metrics", timeout=10).status_code == 401
 
 
+@pytest.mark.postgres
+def test_it_serves_a_log_in_postgresql(
+    workspace: Path, postgres_log: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The same on the other database: kept, once, and handled."""
+    monkeypatch.setenv("IMT_STORE_URL", postgres_log)
+    with_sources(workspace)
+    with serving(workspace) as one, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: one.post("open", message(n % 20)), range(40)))
+        assert {answer.status_code for answer in answers} == {202}
+        until(lambda: len(alert_names(workspace)) == 20, 60)
+        until(lambda: is_handled(one))
+    assert len(kept(workspace)) == 20
+
+
 def test_what_waits_from_before_is_worked_through_at_the_start(workspace: Path):
     """What an earlier server kept and did not handle becomes alerts, in its order."""
     from imtkit.kit import intake

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +17,7 @@ import psutil
 import pytest
 import requests
 from servers import until
-from serving import message, serve_process, serving, with_sources
+from serving import Served, message, serve_process, serving, with_sources
 from terminal import IMT, imt_process
 
 from imtkit.kit import open_desk
@@ -100,6 +102,31 @@ def test_sigterm_keeps_what_was_accepted_and_ends_in_time(workspace: Path):
     with open_desk(workspace) as desk:
         kept = [one.n for one in desk.store.entries(WORKSPACE) if one.type == "delivery.received"]
     assert {answer.json()["delivery"] for answer in answers} <= set(kept)
+
+
+def test_it_ends_in_time_while_the_log_is_held(workspace: Path):
+    """Senders that were not answered yet hear 503 or nothing, never 202 for what is not kept."""
+    with_sources(workspace)
+    with serve_process(workspace) as one, ThreadPoolExecutor(8) as pool:
+        one.post("open", message(0))
+        log = sqlite3.connect(workspace / "outputs/imt.db", isolation_level=None)
+        with closing(log) as other:
+            until(lambda: handled_through(workspace) > 0)
+            other.execute("BEGIN IMMEDIATE")
+            answers = [pool.submit(one.post, "open", message(n)) for n in range(1, 9)]
+            until(lambda: one.process.poll() is None and _waits(one))
+            began_at = time.monotonic()
+            one.end(signal.SIGTERM)
+            assert time.monotonic() - began_at < 6
+            other.execute("ROLLBACK")
+        for answer in answers:
+            assert answer.exception() is not None or answer.result().status_code == 503
+        assert "Traceback" not in one.err.read_text()
+
+
+def _waits(one: Served) -> bool:
+    ready = requests.get(f"{one.url}readyz", timeout=10).json()
+    return bool(ready["waiting"])
 
 
 def test_ctrl_c_ends_it_without_complaint(workspace: Path):
