@@ -301,3 +301,30 @@ def alert_incidents(workspace: Path) -> list[str]:
     """The incidents of alerts, in the order in which they were received."""
     with open_desk(workspace) as desk:
         return [one.incident for one in desk.store.entries() if one.type == "alert.received"]
+
+
+def test_a_run_that_a_rule_asks_for_waits_in_the_queue_at_once(workspace: Path):
+    """Workers find it without anybody asking; a log restored without its queue gets it back."""
+    from notebook_files import SOUND, code, write_notebook
+
+    from imtkit.config import load_settings
+    from imtkit.runs.queue import open_queue
+
+    write_notebook(workspace / "runbooks" / "trial.ipynb", [code("a", "1")], about=SOUND)
+    rule = '\n[[alerts.rules]]\nname = "orders"\nmatch = ["service=orders"]\nrunbooks = ["trial"]\n'
+    with_sources(workspace, rule)
+
+    def asked_for() -> list[str]:
+        with open_desk(workspace) as desk:
+            found = [one for one in desk.store.entries() if one.type == "run.requested"]
+            return [str(one.data["run"]) for one in found]
+
+    with serving(workspace) as one, closing(open_queue(load_settings(workspace))) as queue:
+        assert one.post("open", message(1)).status_code == 202
+        until(lambda: len(asked_for()) == 1)
+        until(lambda: queue.waiting(asked_for()) == set(asked_for()), 20)
+        until(lambda: one.metric("imt_runs_queued") == 1)
+    for path in (workspace / "outputs").glob("imt-queue.db*"):
+        path.unlink()
+    with serving(workspace), closing(open_queue(load_settings(workspace))) as queue:
+        until(lambda: queue.waiting(asked_for()) == set(asked_for()), 20)
