@@ -47,7 +47,12 @@ class Request:
 
 
 class Presence(Protocol):
-    """How workers know of each other."""
+    """How workers know of each other.
+
+    ``is_certain``: who is gone has ended. Otherwise it may only have been cut off for a moment.
+    """
+
+    is_certain: bool
 
     def hold(self) -> None:
         """Say, or go on saying, that this worker is alive."""
@@ -165,8 +170,8 @@ class Queue:
     def take_over(self) -> list[str]:
         """Have those runs wait again whose worker is gone; the workers that are.
 
-        To be called every few seconds. A worker is taken for gone that was so twice: it may have
-        been cut off from its database for a moment, as all are when that is started anew.
+        To be called every few seconds. Where it is not certain that a worker is gone, it is taken
+        for gone when it was so twice.
         """
         if self._serving is None or self._presence is None:
             return []
@@ -176,7 +181,8 @@ class Queue:
         )
         others = {str(one.executor_id) for one in pending} - {self._executor}
         missing = self._presence.gone(others) if others else set()
-        gone, self._suspects = sorted(missing & self._suspects), missing
+        gone = sorted(missing if self._presence.is_certain else missing & self._suspects)
+        self._suspects = missing
         if gone:
             # One guarded statement for each run: of two workers that take over, one does. With
             # cancel_workflow and resume_workflow a run that the other has begun already would be

@@ -19,6 +19,8 @@ from imtkit.store.engine import faults
 class FilePresence:
     """Workers on one machine: each holds the lock of a file, which the system lets go of."""
 
+    is_certain = True
+
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
         self._path = self._path_of(name)
@@ -92,6 +94,8 @@ class PostgresPresence:
 
     The lock is a session's: a pooler that gives each transaction another session breaks it.
     """
+
+    is_certain = False  # when PostgreSQL is started anew, all are cut off for a moment
 
     def __init__(self, url: str, name: str) -> None:
         address = sa.engine.make_url(url).set(drivername="postgresql+psycopg")
