@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
+SCREENSHOTS = os.environ.get("IMT_SCREENSHOTS", "")
+"""A folder to keep pictures of the pages in, for somebody to look at."""
 GATE = f"{RUN}-fail-over-to-the-replica".lower()
 LONG = "W" * 10_000
 HOSTILE = f"<img src=x onerror=\"document.title='owned'\"> \u202egnp.exe {LONG}"
@@ -274,12 +276,11 @@ def test_every_page_is_accessible_and_no_wider_than_its_screen(
 ) -> None:
     """Axe finds nothing, nothing scrolls sideways, hostile texts stay texts.
 
-    With IMT_SCREENSHOTS, a folder, a picture of each is kept there to look at.
+    Where IMT_SCREENSHOTS names a folder, a picture of each is kept there to look at.
     """
     from axe_playwright_python.sync_playwright import Axe
 
     pages = everything(bob, incident_id)
-    folder = os.environ.get("IMT_SCREENSHOTS", "")
     page = visit("/", scheme=scheme, device=device)
     origin = page.evaluate("location.origin")
     for name, path in pages.items():
@@ -292,8 +293,8 @@ def test_every_page_is_accessible_and_no_wider_than_its_screen(
         wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert wide <= 0, name
         assert page.title() != "owned"
-        if folder:
-            page.screenshot(path=f"{folder}/{name}-{device}-{scheme}.png", full_page=True)
+        if SCREENSHOTS:
+            page.screenshot(path=f"{SCREENSHOTS}/{name}-{device}-{scheme}.png", full_page=True)
 
 
 def test_a_record_opens_in_the_archive_with_its_pages_and_pictures(

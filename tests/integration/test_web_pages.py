@@ -608,3 +608,35 @@ def test_no_other_folder_is_an_incidents(web: Web, archived: str, incident: str)
     """The first part of the address is an incident's id or nothing."""
     answer = raw(web, f"/archive/{incident}/index.html", BEARER)
     assert answer.status == 404
+
+
+# When things go wrong.
+
+
+def test_a_log_that_cannot_be_read_is_told_in_a_page(web: Web) -> None:
+    """503 with words and Retry-After; who comes in is known all the same."""
+    web.workspace.joinpath("outputs", "imt.db").write_bytes(b"this is no database" * 1000)
+    for path in ("/", "/runs", "/incidents/INC-2026-0001", "/news?after=0"):
+        answer = requests.get(web.url + path, headers=dict([BEARER]), timeout=20)
+        assert answer.status_code == 503, path
+        assert answer.headers["Retry-After"]
+        assert "That did not work" in answer.text
+
+
+@pytest.mark.parametrize(
+    "text", ["zzz", "' OR 1=1 --", "%00", "\u202e", "%ff", "INC-2026-0001", "9" * 400]
+)
+def test_no_filter_in_the_address_breaks_a_page(web: Web, ann: Desk, text: str) -> None:
+    """Whatever stands behind the question mark: a page, and never a traceback."""
+    id_ = busy_incident(ann)
+    session = browser(web)
+    for path in (
+        f"/?show={text}",
+        f"/?severity={text}",
+        f"/?service={text}",
+        f"/?q={text}",
+        f"/?before={text}",
+        f"/runs?show={text}",
+        f"/incidents/{id_}?answered={text}&timeline={text}",
+    ):
+        assert session.get(web.url + path, timeout=10).status_code == 200, path
