@@ -20,6 +20,7 @@ from imtkit.alerts.rules import Rule, Rulebook, Silence, does_match
 from imtkit.alerts.values import given_values
 from imtkit.config import Settings
 from imtkit.contracts import Query, Store
+from imtkit.model.incident import Incident, Summary
 from imtkit.model.lifecycle import STATUSES
 from imtkit.model.severity import Severities
 from imtkit.runs.runbook import Runbook
@@ -168,18 +169,22 @@ def group(case: Case, around: Surroundings) -> Case:
 def _with_its_service(case: Case, around: Surroundings) -> Case:
     """Join the service's incident, else open its next.
 
-    The key names the service's latest, so that two who open at the same time open one.
+    The key names the one before, which is looked up first: two who open at the same time open
+    one. An incident that was given to another service since is passed over.
     """
     service = case.notice.service
     query = Query(modes=("live",), service=service, limit=1)
+    before = "".join(one.id for one in around.store.incidents(query))
     for one in around.store.incidents(replace(query, statuses=_GOING_ON)):
         if _is_heard_of(one.id, one.opened_at, around):
             return replace(case, action="join", incident=one.id, standing=one.severity)
-    latest = "".join(one.id for one in around.store.incidents(query))
-    key = f"service/{_digest(service)}/after/{latest}"
-    if around.store.find(key):  # opened, and given to another service since
-        key = f"{case.episode}/opened"
-    return replace(case, action="open", opening=key)
+    stem = f"service/{_digest(service)}/after"
+    while opened := around.store.find(f"{stem}/{before}"):
+        before = opened.incident
+        found = around.store.incident(before)
+        if service in found.services and _is_joined(found, around):
+            return replace(case, action="join", incident=before, standing=found.severity)
+    return replace(case, action="open", opening=f"{stem}/{before}")
 
 
 def _with_its_group(case: Case, around: Surroundings) -> Case:
@@ -201,12 +206,14 @@ def _severity_if_going_on(incident: str, around: Surroundings) -> str:
     to read.
     """
     newest = around.store.incidents(Query(statuses=_GOING_ON, modes=("live",), limit=100))
-    found = next((one for one in newest if one.id == incident), None) or around.store.incident(
-        incident
-    )
-    if found.status not in _GOING_ON or not _is_heard_of(incident, found.opened_at, around):
-        return ""
-    return found.severity
+    listed = next((one for one in newest if one.id == incident), None)
+    found = listed or around.store.incident(incident)
+    return found.severity if _is_joined(found, around) else ""
+
+
+def _is_joined(found: Summary | Incident, around: Surroundings) -> bool:
+    """Whether alerts join it: it goes on, and something was written in it of late."""
+    return found.status in _GOING_ON and _is_heard_of(found.id, found.opened_at, around)
 
 
 def _is_heard_of(incident: str, opened_at: datetime | None, around: Surroundings) -> bool:

@@ -63,7 +63,8 @@ class RuleSettings:
     Without ``runbooks`` it is those that say they answer the alert. ``run``: they are run, not
     only proposed. ``parameters``: a value, or where it is taken from (``label:NAME``,
     ``annotation:NAME``), by the runbook's parameter. ``per_hour`` and ``at_once`` are the most
-    runs that this rule starts in an hour and has going at once; 0 sets no limit.
+    runs that this rule starts in an hour of the clock and has going in one incident; 0 sets no
+    limit.
     """
 
     name: str

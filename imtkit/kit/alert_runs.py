@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from imtkit.alerts.going import Going, going_in
@@ -89,15 +89,14 @@ def _within_the_hour(desk: Desk, plan: Plan, case: Case) -> Plan:
     if last is not None and not _is_ours(last, claim):
         return replace(plan, is_run=False, reason=hour_reason(plan))
     for number, key in enumerate(keys, start=1):
-        reason = f"number {number} of the {len(keys)} that its rule may run in this hour"
-        draft = desk.draft("runbook.proposed", {**claim, "reason": reason}, key=key)
+        draft = desk.draft("rule.counted", {**claim, "number": number, "of": len(keys)}, key=key)
         taken = desk.store.find(key) or desk.store.append(WORKSPACE, draft)[0]
         if _is_ours(taken, claim):
             return plan
     return replace(plan, is_run=False, reason=hour_reason(plan))
 
 
-def _is_ours(taken: Entry, claim: dict[str, str]) -> bool:
+def _is_ours(taken: Entry, claim: Mapping[str, str]) -> bool:
     return all(taken.data.get(name) == claim[name] for name in ("episode", "runbook"))
 
 

@@ -140,6 +140,7 @@ _PLAIN = (
     ("change.verified", "A change did what it should."),
     ("change.failed", "A change failed or was not verified: how, and how to undo it."),
     ("change.settled", "A person says how a change ended whose end the log does not know: why."),
+    ("rule.counted", "A rule took one of the runs that it may begin in this hour: which."),
     ("run.requested", "A rule or a person asked for a run; it waits for a worker to take it."),
     ("run.started", "A runbook began to run: which, with which parameters, writing where."),
     ("run.parked", "A run stopped at a step that waits for a person; it can be resumed."),

@@ -311,6 +311,9 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
         f"Change settled as {told.get('outcome')}: {told.change()}"
         f"{told.after(' – because ', 'reason')}"
     ),
+    "rule.counted": lambda told: (
+        f"One of its runs of this hour taken by the rule {told.get('rule')}"
+    ),
     "run.requested": lambda told: (
         f"Run asked for: {told.run()}{told.after(' – by the rule ', 'rule')}"
     ),

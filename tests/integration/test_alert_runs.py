@@ -312,10 +312,18 @@ def test_a_rule_may_run_again_once_its_runs_are_over(desk: Desk, workspace: Path
     assert len(again.requested) == 1
 
 
-def test_two_receivers_never_pass_a_limit_together(workspace: Path, clock):
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def log_url(request: pytest.FixtureRequest, workspace: Path) -> str:
+    """The URL of a new log, on each database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{workspace / 'outputs' / 'imt.db'}"
+    return str(request.getfixturevalue("postgres_log"))
+
+
+def test_receivers_never_pass_a_limit_together(workspace: Path, clock, log_url: str):
     """Eight at once, each with alerts of its own and all with some that are the same."""
     trial(workspace)
-    url = f"sqlite:///{workspace / 'outputs' / 'imt.db'}"
+    url = log_url
     storm = many(24)
     bodies = [delivery(*storm[n * 3 : n * 3 + 3], storm[0]) for n in range(8)]
     rule = replace(ORDERS, per_hour=5, at_once=4)
