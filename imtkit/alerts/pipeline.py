@@ -173,11 +173,13 @@ def _with_its_service(case: Case, around: Surroundings) -> Case:
     one. An incident that was given to another service since is passed over.
     """
     service = case.notice.service
-    query = Query(modes=("live",), service=service, limit=1)
-    before = "".join(one.id for one in around.store.incidents(query))
-    for one in around.store.incidents(replace(query, statuses=_GOING_ON)):
-        if _is_heard_of(one.id, one.opened_at, around):
-            return replace(case, action="join", incident=one.id, standing=one.severity)
+    newest = Query(modes=("live",), service=service, limit=1)
+    before = ""
+    for query in (newest, replace(newest, statuses=_GOING_ON)):
+        for one in around.store.incidents(query):
+            if _is_joined(one, around):
+                return replace(case, action="join", incident=one.id, standing=one.severity)
+            before = before or one.id
     stem = f"service/{_digest(service)}/after"
     while opened := around.store.find(f"{stem}/{before}"):
         before = opened.incident

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +15,16 @@ from typing import Any
 
 import pytest
 from alert_bodies import FIRING, OVER, delivery, nameless
-from clocks import NOON
+from clocks import NOON, FixedClock
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from notebook_files import SOUND, code, write_notebook
 
 from imtkit.alerts.going import Going
 from imtkit.alerts.payloads import delivery_from
 from imtkit.alerts.pipeline import Surroundings, considered
 from imtkit.alerts.values import given_values
-from imtkit.config import Service, load_settings
+from imtkit.config import Service, load_settings, shipped
 from imtkit.config.alerts import RuleSettings, SilenceSettings, SourceSettings
 from imtkit.contracts import Store
 from imtkit.errors import StoreError
@@ -54,6 +57,7 @@ def requests(desk: Desk, incident_id: str) -> list[Entry]:
     return [entry for entry in found if entry.type == "run.requested"]
 
 
+ANY = RuleSettings("any", runbooks=("trial",))
 ORDERS = RuleSettings("orders-fail", ('service=~"ord.*"', "severity=critical"))
 
 
@@ -395,6 +399,55 @@ def test_what_failed_half_way_is_whole_when_done_again(
             alerts.receive(desk, body)
             found.append(kept(desk))
     assert found[0] == found[1]
+
+
+TOLD = st.builds(
+    lambda which, hour, status, service: {
+        "fingerprint": which,
+        "startsAt": f"2026-11-21T{hour:02}:00:00Z",
+        "status": status,
+        "endsAt": "2026-11-21T11:59:00Z",
+        "labels": {"alertname": "OrdersFailing", "service": service, "severity": "critical"},
+    },
+    st.sampled_from("abc"),
+    st.sampled_from([9, 10]),
+    st.sampled_from(["firing", "resolved"]),
+    st.sampled_from(["orders", "web", ""]),
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.lists(TOLD, max_size=3), max_size=6), st.sampled_from(["", "g"]), st.data())
+def test_whatever_comes_however_often_each_alert_starts_one_thing(
+    tmp_path_factory: pytest.TempPathFactory,
+    told: list[list[dict]],
+    group: str,
+    data: st.DataObject,
+):
+    """Deliveries in any order, repeated: an episode is in one incident, and runs a runbook once."""
+    root = tmp_path_factory.mktemp("workspace")
+    shutil.copy(shipped("templates") / "imt.toml", root)
+    trial(root)
+    bodies = [delivery(*one, group=group) for one in told]
+    with closing(open_store("sqlite://", clock=FixedClock())) as store:
+        desk = with_rules(Desk(load_settings(root), store, FixedClock(), "Ann"), ANY)
+        for body in [*data.draw(st.permutations([*bodies, *bodies])), *bodies]:
+            alerts.receive(desk, body)
+        before = kept(desk)
+        for body in data.draw(st.permutations(bodies)):
+            alerts.receive(desk, body)
+        assert kept(desk) == before
+        firing = {
+            (one["fingerprint"], one["startsAt"])
+            for some in told
+            for one in some
+            if one["status"] == "firing"
+        }
+        started = [name for name in before if name.startswith("alert.received ")]
+        asked = [name for name in before if name.startswith("run.requested ")]
+        assert len(started) == len(asked) == len(firing)
+        assert all(before[name] == 1 for name in (*started, *asked))
+        assert store.verify() == []
 
 
 # Silences
