@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
@@ -65,25 +66,11 @@ def serve(face: Face, host: str, port: int | None) -> None:
 @pass_face
 def up(face: Face, port: int | None, more: tuple[str, ...]) -> None:
     """Start 'imt serve' and one 'imt worker' together; Ctrl-C ends both."""
-    settings = face.settings()
-    known = {"IMT_WORKSPACE": str(settings.root)}
-    if person := face.person():
-        known["IMT_USER"] = person
     commands = {
         "serve": () if port is None else ("--port", str(port)),
         "worker": tuple(f"--jupyter={one}" for one in more),
     }
-    children: dict[str, subprocess.Popen[bytes]] = {}
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        for name, words in commands.items():
-            children[name] = subprocess.Popen(
-                (*_IMT, name, *words), cwd=settings.root, env={**os.environ, **known}
-            )
-        _watch(children)
-    finally:
-        _end(children)
-        signal.signal(signal.SIGTERM, before)
+    _run_together(commands, face.settings(), face.person())
 
 
 def _token(settings: Settings) -> str:
@@ -113,6 +100,24 @@ def _introduce(face: Face, settings: Settings, url: str, token: str) -> None:
 
 def _or(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _run_together(
+    commands: Mapping[str, tuple[str, ...]], settings: Settings, person: str
+) -> NoReturn:
+    """Run several of our commands until one ends, or somebody ends this one."""
+    known = {"IMT_WORKSPACE": str(settings.root), **({"IMT_USER": person} if person else {})}
+    children: dict[str, subprocess.Popen[bytes]] = {}
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        for name, words in commands.items():
+            children[name] = subprocess.Popen(
+                (*_IMT, name, *words), cwd=settings.root, env={**os.environ, **known}
+            )
+        _watch(children)
+    finally:
+        _end(children)
+        signal.signal(signal.SIGTERM, before)
 
 
 def _watch(children: dict[str, subprocess.Popen[bytes]]) -> NoReturn:
