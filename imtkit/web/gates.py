@@ -11,9 +11,10 @@ from imtkit.errors import (
     NotFoundError,
     StateError,
 )
-from imtkit.kit import gates
+from imtkit.kit import Desk, gates
 from imtkit.kit.desk import id_of
 from imtkit.model.gates import Gate
+from imtkit.model.words import visible
 from imtkit.web import incidents
 from imtkit.web.asked import Asked
 from imtkit.web.live import Tail
@@ -35,15 +36,23 @@ async def answered(asked: Asked, tail: Tail, shelf: Shelf) -> Response:
     try:
         person = asked.person()
         chosen, reason = _words(asked)
-        taken: Gate = await asked.work_as(
-            person, lambda desk: gates.answer(desk, incident, gate, chosen, reason=reason)
-        )
+
+        def take(desk: Desk) -> Gate:
+            meant = _meant(gates.get(desk, incident, gate), chosen)
+            return gates.answer(desk, incident, gate, meant, reason=reason)
+
+        taken = await asked.work_as(person, take)
     except NotFoundError:
         raise
     except (InputError, StateError, AuthorityError) as error:
         return await incidents.shown(asked, tail, shelf, problem=(gate, error))
     query = urlencode({"answered": taken.id})
     return asked.gone_to(f"/incidents/{incident}?{query}#answered", person)
+
+
+def _meant(gate: Gate, chosen: str) -> str:
+    """The answer whose button was pressed: pages show, and so post, what is unseen made visible."""
+    return next((one for one in gate.answers if visible(one) == visible(chosen)), chosen)
 
 
 def _words(asked: Asked) -> tuple[str, str]:

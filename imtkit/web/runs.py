@@ -25,14 +25,14 @@ _GROUPS = (
     ("Failed", ("failed", "timed-out", "kernel-died", "lost")),
     ("Ended", ("completed", "cancelled")),
 )
-_LOOK = ("Look into it on its kernel, then go on", "imt take")
+_LOOK = ("Look into it on its kernel, then go on", "imt take {run}")
 _NEXT: Mapping[str, tuple[str, str]] = {
-    "queued": ("It begins as soon as a worker is free; one is started with: imt worker", ""),
-    "running": ("To take it over after the step it is at", "imt take"),
-    "waiting": ("Work on its kernel and give it back", "imt take"),
+    "queued": ("It begins as soon as a worker is free; to start one", "imt worker"),
+    "running": ("To take it over after the step it is at", "imt take {run}"),
+    "waiting": ("Work on its kernel and give it back", "imt take {run}"),
     **dict.fromkeys(("failed", "timed-out", "kernel-died", "lost"), _LOOK),
 }
-"""What to do next, and the command that is told the run, by status."""
+"""What to do next, and the command for it, by status."""
 _ENDS = ("queued", "running", "waiting")
 
 
@@ -114,5 +114,5 @@ def _next(run: Run, *, has_gate: bool) -> tuple[str, str]:
         return f"{one_line(run.holder)} has it in hand; to give it back", f"imt runs give {run.id}"
     if run.status == "waiting" and has_gate:
         return "Answer its question; or work on its kernel", f"imt take {run.id}"
-    words, verb = _NEXT.get(run.status, ("", ""))
-    return words, f"{verb} {run.id}" if verb else ""
+    words, command = _NEXT.get(run.status, ("", ""))
+    return words, command.replace("{run}", run.id)

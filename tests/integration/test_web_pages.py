@@ -386,6 +386,20 @@ def test_an_answer_is_recorded_with_name_and_reason_then_shown(web: Web, ann: De
     assert sum(e.type == "gate.answered" for e in incidents.get(ann, id_).entries) == 1
 
 
+def test_an_answer_of_unseen_characters_is_the_one_that_was_meant(web: Web, ann: Desk) -> None:
+    """The page shows them, and so the form posts them, made visible; the log keeps its own."""
+    id_ = busy_incident(ann)
+    odd = "go\u202e now\x1b"
+    gates.open_(ann, id_, Question("Odd?", answers=(odd, "no")))
+    session = browser(web, "Cleo Clark")
+    page = session.get(f"{web.url}/incidents/{id_}", timeout=10).text
+    shown = re.search(r'value="(go[^"]*)"', page)
+    assert shown
+    assert shown[1] != odd
+    assert answer_gate(session, web, id_, "odd", {"answer": shown[1]}).ok
+    assert gates.get(ann, id_, "odd").answer == odd
+
+
 def test_nothing_is_shown_as_recorded_that_is_not(web: Web, ann: Desk) -> None:
     """The address alone makes no answer: a gate that waits is not shown as answered."""
     id_ = busy_incident(ann)
@@ -510,6 +524,22 @@ def test_runs_stand_under_what_they_need(web: Web, ann: Desk) -> None:
     assert text.index("Waiting for a person") < text.index(f'id="run-{RUN}"')
     assert text.index(f'id="run-{RUN}"') < text.index(">Failed") < text.index(f'id="run-{FAILED}"')
     assert f"imt take {FAILED}" in text
+
+
+def test_a_queued_run_is_shown_and_can_be_cancelled(web: Web, ann: Desk) -> None:
+    """What waits for a worker stands in the list before it begins, and need not begin."""
+    id_ = busy_incident(ann)
+    run = "20261121T202000Z-abcdef"
+    asked = {"run": run, "runbook": "disk", "title": "Look at the disk", "parameters": {}}
+    ann.store.append(id_, ann.draft("run.requested", asked, key="episode/rule/disk"))
+    session = browser(web, "Cleo Clark")
+    text = session.get(f"{web.url}/runs", timeout=10).text
+    assert text.index(">Queued") < text.index(f'id="run-{run}"') < text.index(">Failed")
+    said = {"csrf": csrf_of(session, web, "/login")}
+    assert post(session, web, f"/runs/{run}/cancel", said).ok
+    found = incidents.get(ann, id_).run(run)
+    assert found is not None
+    assert found.status == "cancelled"
 
 
 # News.
