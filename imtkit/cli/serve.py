@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from imtkit.cli.face import Face, Verb, everywhere, pass_face, writes
-from imtkit.errors import ImtkitError
+from imtkit.errors import ImtkitError, StoreError, StoreVersionError
 
 if TYPE_CHECKING:
     from imtkit.config import Settings
@@ -39,11 +39,10 @@ _ENDING_SECONDS = 15.0
 @pass_face
 def serve(face: Face, host: str, port: int | None) -> None:
     """Listen to senders of alerts, and show incidents in the browser."""
-    from imtkit.kit import alerts
     from imtkit.web import server
 
     settings = face.settings()
-    alerts.checked_playbook(settings)
+    _check(face, settings)
     told = settings.serve
     place = replace(told, host=host or told.host, port=told.port if port is None else port)
     settings = replace(settings, serve=place)
@@ -71,6 +70,19 @@ def up(face: Face, port: int | None, more: tuple[str, ...]) -> None:
         "worker": tuple(f"--jupyter={one}" for one in more),
     }
     _run_together(commands, face.settings(), face.person())
+
+
+def _check(face: Face, settings: Settings) -> None:
+    """Refuse to begin with what will not mend itself; say what may."""
+    from imtkit.kit import alerts, open_desk
+
+    alerts.checked_playbook(settings)
+    try:
+        open_desk(settings.root).close()
+    except StoreVersionError:
+        raise
+    except StoreError as error:
+        face.say(f"{error} Until that is mended, senders are told to come later.")
 
 
 def _token(settings: Settings) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -174,6 +175,24 @@ def test_a_port_that_is_taken_is_said(workspace: Path):
         done = imt_process("serve", "--port", str(port), cwd=workspace)
     assert done.code == 4
     assert f"Another program listens on 127.0.0.1:{port} already." in done.err
+
+
+def test_a_log_of_another_version_is_said_at_the_start(workspace: Path):
+    """It will not mend itself; one that cannot be opened may, and is told while it is served."""
+    with_sources(workspace)
+    with open_desk(workspace):
+        pass
+    with closing(sqlite3.connect(workspace / "outputs/imt.db")) as log:
+        log.execute("UPDATE alembic_version SET version_num = '9999'")
+        log.commit()
+    done = imt_process("serve", "--port", "0", cwd=workspace)
+    assert done.code == 7
+    assert "Upgrade imtkit." in done.err
+    shutil.rmtree(workspace / "outputs")
+    (workspace / "outputs").write_text("no folder")
+    with serve_process(workspace) as one:
+        assert "senders are told to come later" in one.err.read_text()
+        assert one.post("open", message()).status_code == 503
 
 
 def test_a_rule_that_cannot_be_meant_is_said_at_the_start(workspace: Path):
