@@ -92,7 +92,7 @@ class Progress:
 
     ``through`` is the position in the workspace's chain up to which all are; ``marks`` counts
     the entries that say so. ``handled`` and ``refused`` count deliveries since this process
-    began; ``incidents`` are those that the last ones became part of.
+    began; ``incidents`` are those in which the last ones asked for runs.
     """
 
     through: int = 0
@@ -264,8 +264,8 @@ def _handled(desk: Desk, entry: Entry, book: Playbook, done: Progress) -> Progre
                 log.exception("Delivery %d could not be turned into alerts.", entry.n)
                 return _refused(desk, entry, f"a fault of imtkit's own: {error!r}", done)
         else:
-            touched = done.incidents.union(one.incident for one in found if one.incident)
-            return replace(done, handled=done.handled + 1, incidents=touched)
+            asked = done.incidents.union(one.incident for one in found if one.requested)
+            return replace(done, handled=done.handled + 1, incidents=asked)
     return done
 
 
