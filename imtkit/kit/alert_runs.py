@@ -21,14 +21,10 @@ def write_with(desk: Desk, case: Case, received: Draft, going: Going) -> list[En
     or at the same time, adds nothing.
     """
     plans = case.plans
-    is_counted = any(_at_once(plan) for plan in plans)
-    if is_counted:  # looked up first: what cannot run takes none of the hour's numbers
+    if any(map(_at_once, plans)):  # looked up first: what cannot run takes no number of the hour
         plans = within_at_once(plans, going.of(desk.store, case.incident))
     plans = tuple(_within_the_hour(desk, plan, case) for plan in plans)
-    is_worse = _rank(desk, ruled_severity(case, desk.settings.severities)) < _rank(
-        desk, case.standing
-    )
-    if not (is_worse and case.standing) and not any(_at_once(plan) for plan in plans):
+    if not (_is_raising(desk, case) or any(map(_at_once, plans))):
         return desk.store.append(case.incident, received, *_drafts(desk, case, plans))
 
     def decide(incident: Incident) -> Sequence[Draft]:
@@ -113,6 +109,11 @@ def _at_once(plan: Plan) -> int:
 
 def _rank(desk: Desk, severity: str) -> int:
     return desk.settings.severities.rank(severity)
+
+
+def _is_raising(desk: Desk, case: Case) -> bool:
+    severity = ruled_severity(case, desk.settings.severities)
+    return bool(severity) and _rank(desk, severity) < _rank(desk, case.standing)
 
 
 def _raised(desk: Desk, case: Case, incident: Incident) -> list[Draft]:

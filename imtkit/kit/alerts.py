@@ -145,18 +145,23 @@ def parameters_for(runbook: Runbook, alert: Alert) -> dict[str, Any]:
 
 
 def _begin(desk: Desk, case: Case, going: Going) -> Outcome:
+    measures = case.notice.measures
+    measured: dict[str, float] = {}
     if case.action == "open":
-        case = replace(case, incident=_open(desk, case))
-    else:  # before the alert is known: should this fail, all is done again
-        key = f"{case.episode}/measures"
-        incidents.measure(desk, case.incident, case.notice.measures, key=key)
+        incident = _open(desk, case)
+        case = replace(case, incident=incident.id, standing=incident.severity)
+        measured = dict(incident.measures)
+    if not measures.items() <= measured.items():
+        # Before the alert is known: should this fail, all is done again.
+        incidents.measure(desk, case.incident, measures, key=f"{case.episode}/measures")
     stored = alert_runs.write_with(desk, case, _received(desk, case), going)
     runs = tuple(str(one.data["run"]) for one in stored if one.type == "run.requested")
     # Somebody else may have been first, in another incident.
     return replace(outcome_of(case), incident=stored[0].incident, requested=runs)
 
 
-def _open(desk: Desk, case: Case) -> str:
+def _open(desk: Desk, case: Case) -> Incident:
+    """The incident that the alert opens, or that somebody opened for its like just now."""
     notice = case.notice
     opening = Opening(
         title=notice.title,
@@ -165,7 +170,7 @@ def _open(desk: Desk, case: Case) -> str:
         measures=notice.measures,
         summary=notice.annotations.get("description", ""),
     )
-    return incidents.open_(desk, opening, key=case.opening).id
+    return incidents.open_(desk, opening, key=case.opening)
 
 
 def _told(notice: Notice) -> dict[str, Any]:
