@@ -2,9 +2,12 @@
 
 What is posted is kept whole, as one entry of the workspace's chain: a body of 10 MB makes the
 log 10 MB larger, for good. The same body from the same source is kept once, however often it
-is sent: its key is its SHA-256. Entries ``deliveries.handled`` say how far the kept deliveries
-have become alerts, so that whoever dies in between loses nothing: what comes after the newest
-of them is handled again, and handling twice changes nothing.
+is sent, as long as it tells of which occurrence of its alerts it speaks: its key is its SHA-256.
+A sender that tells neither a time nor an id sends the same body for the next one.
+
+Entries ``deliveries.handled`` say how far the kept deliveries have become alerts, so that
+whoever dies in between loses nothing: what comes after the newest of them is handled again,
+and handling twice changes nothing.
 """
 
 from __future__ import annotations
@@ -76,6 +79,7 @@ class Posted:
     """What a sender posted: proven to be its own, and readable.
 
     ``confirm`` is the address by which an SNS ``topic`` wants its subscription confirmed.
+    ``says_when``: every alert in it tells which occurrence of it this is.
     """
 
     source: str
@@ -84,6 +88,7 @@ class Posted:
     headers: Mapping[str, str] = field(default_factory=dict)
     confirm: str = ""
     topic: str = ""
+    says_when: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,7 @@ def read(
         {name: headers[name][:200] for name in KEPT_HEADERS if headers.get(name)},
         subscribe_url or delivery.confirm,
         delivery.topic,
+        all(notice.has_episode for notice in delivery.notices),
     )
 
 
@@ -318,5 +324,5 @@ def _received(desk: Desk, posted: Posted) -> Draft:
         "sha256": posted.sha256,
     }
     machine = desk.acting_as(f"{AUTOMATION}{posted.source}", "alert")
-    key = f"delivery/{posted.source}/{posted.sha256}"
+    key = f"delivery/{posted.source}/{posted.sha256}" if posted.says_when else None
     return machine.draft("delivery.received", data, key=key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imtkit.errors import InputError
@@ -78,7 +79,8 @@ class Tail:
             for entry in fresh:
                 if len(self._recent) == _KEPT:
                     self._forgotten = self._recent[0].seq
-                self._recent.append(entry)
+                is_delivery = entry.type.startswith("delivery.")  # of up to 10 MB, shown nowhere
+                self._recent.append(replace(entry, data={}) if is_delivery else entry)
                 self.changed[entry.incident] = entry.seq
                 self._newest = entry.seq
             self._looked_at = loop.time()

@@ -136,7 +136,7 @@ class Receiver:
         """What a sender is told of an error: of its own faults all, of ours that they are ours."""
         match error:
             case SignatureError():
-                headers = {"WWW-Authenticate": "Bearer"}
+                headers = {"WWW-Authenticate": 'Bearer, Basic realm="imtkit"'}
                 return _answer(401, str(error), error.hint, headers=headers)
             case NotFoundError():
                 return _answer(404, str(error), error.hint)

@@ -233,6 +233,23 @@ def test_a_delivery_is_read_as_of_when_it_came(at_work: Desk, clock: FixedClock)
     assert alert.started_at == came_at
 
 
+def test_a_sender_that_tells_no_time_is_heard_each_time(at_work: Desk, clock: FixedClock):
+    """It posts the same words when the same thing breaks again: that is another occurrence."""
+    source = SourceSettings("own", "mapped", proof="none", fields={"name": "t", "status": "s"})
+    alerts = replace(at_work.settings.alerts, sources={"own": source})
+    desk = replace(at_work, settings=replace(at_work.settings, alerts=alerts))
+    progress = Progress()
+    for state in ("bad", "bad", "ok", "bad"):
+        body = f'{{"t":"Disk full","s":"{state}"}}'.encode()
+        read = intake.read(source, {}, body, now=clock.now(), certificates=Certificates())
+        intake.keep(desk, [read])
+        progress = intake.handle_next(desk, progress)
+        clock.moment += timedelta(minutes=5)
+    assert progress.handled == 4
+    told = [one for one in types(desk) if one.startswith("alert.")]
+    assert told == ["alert.received", "alert.resolved", "alert.received"]
+
+
 def test_what_is_no_utf8_is_no_json(clock: FixedClock):
     """It is refused before anything is made of it, and says which byte."""
     with pytest.raises(PayloadError, match="byte 1 does not fit"):
