@@ -1,0 +1,319 @@
+"""From an alert to its diagnosis: a webhook's first byte to the first output in a notebook on disk.
+
+    python bench/alert.py               # about two minutes
+    python bench/alert.py --rounds 3    # under one
+
+``imt serve`` with a worker that has kernels ready, against the least that does the same: a script
+that hears the webhook with http.server and starts the papermill command. Every round goes each way
+once, in turn, so that a busy machine slows all alike; ratios are taken within a round. Beside it
+stands what nobody can beat: a cell that prints, on a kernel that is up already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import notebooks
+from facts import folder_beside, machine, table
+from jupyter_client.manager import start_new_kernel
+
+IMT = (sys.executable, "-c", "import sys; from imtkit.cli import main; sys.exit(main())")
+BOOKS = {"trivial": notebooks.TRIVIAL, "realistic": notebooks.REALISTIC}
+OURS, PEER = "imt serve and worker", "script and papermill"
+LOOK_SECONDS = 0.003
+"""How often the disk is looked at: the error of the times that are read from it."""
+
+SETTINGS = """
+[alerts.sources.bench]
+kind = "alertmanager"
+proof = "none"
+
+[[alerts.rules]]
+name = "trivial"
+match = ['book="trivial"']
+runbooks = ["trivial"]
+
+[[alerts.rules]]
+name = "realistic"
+match = ['book="realistic"']
+runbooks = ["realistic"]
+"""
+
+SCRIPT = """
+import http.server, json, subprocess, sys
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        labels = said["alerts"][0]["labels"]
+        book, written = f"runbooks/{labels['book']}.ipynb", f"{labels['service']}.ipynb"
+        command = [sys.executable, "-m", "papermill", book, written]
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.send_response(202)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+print(json.dumps({"url": f"http://127.0.0.1:{server.server_port}/"}), flush=True)
+server.serve_forever()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One alert, in seconds from its first byte: the answer, the first diagnostic output on disk,
+    and the whole notebook.
+    """
+
+    answer: float
+    output: float
+    whole: float
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where alerts are posted, and the notebook that one of them (book, service) leads to."""
+
+    address: str
+    path: str
+    notebook: Callable[[str, str], Path | None]
+
+
+def main() -> None:
+    """Go each way, round by round, and print one table for each notebook."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("folder", nargs="?", help="where its files lie; else here")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", choices=tuple(BOOKS), help="one of the notebooks")
+    asked = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory(prefix="imt-bench-", dir=folder_beside(asked.folder)) as made:
+        measure(Path(made), asked.rounds, [asked.only] if asked.only else list(BOOKS))
+    print(f"\nload {os.getloadavg()[0]:.1f} at the end")
+
+
+def measure(folder: Path, rounds: int, books: Sequence[str]) -> None:
+    """All rounds of these notebooks."""
+    root = workspace(folder / "w")
+    with ExitStack() as ends:
+        ways = {PEER: ends.enter_context(script(root)), OURS: ends.enter_context(imt(root))}
+        floor = ends.enter_context(warm_kernel())
+        for book in books:
+            found: dict[str, list[Seen]] = {name: [] for name in ways}
+            trips: list[float] = []
+            for number in range(rounds + 1):
+                for name, way in ways.items():
+                    seen = alerted(way, book, f"{book}-{number}")
+                    if number:  # the first round fills caches
+                        found[name].append(seen)
+                trips.append(floor())
+            show(book, found, trips[1:])
+
+
+def show(book: str, found: Mapping[str, Sequence[Seen]], trips: Sequence[float]) -> None:
+    """Each moment by way, and ours as a part of the script's in the same round."""
+    moments: Mapping[str, Callable[[Seen], float]] = {
+        "answered": lambda seen: seen.answer,
+        "first output on disk": lambda seen: seen.output,
+        "notebook whole": lambda seen: seen.whole,
+    }
+    rows = []
+    for label, moment in moments.items():
+        ours, theirs = ([moment(one) for one in found[name]] for name in (OURS, PEER))
+        within = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        rows.append((label, span(theirs), span(ours), f"{within:.1%}"))
+    rows.append(("a cell on a kernel that is up", "", span(trips), ""))
+    table(f"One alert, {book}", ("ms: median (range)", PEER, OURS, "of the script's"), rows)
+
+
+def alerted(way: Way, book: str, service: str) -> Seen:
+    """Post one alert, and watch the disk until its notebook is whole."""
+    body = message(book, service)
+    place = way.address.removeprefix("http://").rstrip("/")
+    connection = http.client.HTTPConnection(place, timeout=30)
+    connection.connect()
+    began = time.perf_counter()
+    connection.request("POST", way.path, body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    answer.read()
+    answered = time.perf_counter() - began
+    connection.close()
+    assert answer.status == 202, answer.status
+    output = 0.0
+    while time.perf_counter() - began < 120:
+        text = text_of(way.notebook(book, service))
+        # In the source it stands in quotes; in an output it ends with its line.
+        if not output and f"{notebooks.FIRST_OUTPUT}\\n" in text:
+            output = time.perf_counter() - began
+        if output and is_whole(way.notebook(book, service)):
+            whole = time.perf_counter() - began
+            time.sleep(1.0)  # what is left to be done disturbs nobody's next round
+            return Seen(answered, output, whole)
+        time.sleep(LOOK_SECONDS)
+    raise TimeoutError(f"{way.path}: {service} came to no whole notebook")
+
+
+def message(book: str, service: str) -> bytes:
+    """One alert as Alertmanager posts it; its label says which notebook is to be run."""
+    alert = {
+        "status": "firing",
+        "labels": {"alertname": "Slow", "service": service, "severity": "critical", "book": book},
+        "annotations": {"summary": f"{service} is slow"},
+        "startsAt": "2026-11-21T10:00:00Z",
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "",
+        "fingerprint": service.encode().hex(),
+    }
+    return json.dumps({"version": "4", "groupKey": service, "alerts": [alert]}).encode()
+
+
+def text_of(path: Path | None) -> str:
+    """A notebook as it stands on disk now; empty when it is not there."""
+    if path is not None:
+        with suppress(OSError):
+            return path.read_text(encoding="utf-8")
+    return ""
+
+
+def is_whole(path: Path | None) -> bool:
+    """Whether every cell of it completed; not while it is half written."""
+    with suppress(OSError, ValueError):
+        return path is not None and notebooks.is_whole(path)
+    return False
+
+
+# What listens
+
+
+def workspace(root: Path) -> Path:
+    """A workspace with both notebooks as runbooks, a rule for each, and a sender."""
+    root.mkdir()
+    subprocess.run([*IMT, "init", "."], cwd=root, check=True, capture_output=True)
+    for name, sources in BOOKS.items():
+        notebooks.write(root / "runbooks" / f"{name}.ipynb", sources)
+    with (root / "imt.toml").open("a") as file:
+        file.write(SETTINGS)
+    return root
+
+
+@contextmanager
+def script(root: Path) -> Iterator[Way]:
+    """The least that hears a webhook and runs a notebook."""
+    with listening((sys.executable, "-c", SCRIPT), root) as said:
+
+        def notebook(_: str, service: str) -> Path | None:
+            return root / f"{service}.ipynb"
+
+        yield Way(str(said["url"]), "/", notebook)
+
+
+@contextmanager
+def imt(root: Path) -> Iterator[Way]:
+    """``imt serve`` and ``imt worker``, its kernels ready."""
+    known: set[Path] = set()
+    found: dict[str, Path] = {}
+
+    def notebook(book: str, service: str) -> Path | None:
+        if service not in found:
+            for path in set(root.glob(f"outputs/*/*-{book}.ipynb")) - known:
+                known.add(path)
+                found[service] = path
+        return found.get(service)
+
+    with worker(root), listening((*IMT, "serve", "--port", "0", "--json"), root) as said:
+        time.sleep(3.0)
+        yield Way(str(said["url"]), "/alerts/bench", notebook)
+
+
+@contextmanager
+def listening(command: Sequence[str], root: Path) -> Iterator[Mapping[str, Any]]:
+    """A program that prints where it listens, as JSON, until it is told to end."""
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = ""
+        while not said.rstrip().endswith("}"):
+            said += process.stdout.readline()
+        try:
+            yield json.loads(said)
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+@contextmanager
+def worker(root: Path) -> Iterator[None]:
+    """A worker of the workspace with its kernels ready."""
+    as_root = [] if os.geteuid() else ["--jupyter=--allow-root"]
+    with (root / "worker.log").open("wb") as log:
+        child = subprocess.Popen(
+            [*IMT, "worker", *as_root],
+            cwd=root,
+            env={**os.environ, "IMT_USER": "Ann Example"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        ends_at = time.monotonic() + 60
+        while not any(root.glob("outputs/.running/server-*.json")):
+            assert time.monotonic() < ends_at, (root / "worker.log").read_text()
+            time.sleep(0.1)
+        time.sleep(8.0)  # the pool loads what runbooks import
+        yield
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+@contextmanager
+def warm_kernel() -> Iterator[Callable[[], float]]:
+    """A kernel that is up: the seconds from asking for a cell that prints to what it printed."""
+    manager, client = start_new_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def trip() -> float:
+        said: list[float] = []
+
+        def hear(heard: Mapping[str, Any]) -> None:
+            if heard["msg_type"] == "stream":
+                said.append(time.perf_counter())
+
+        began = time.perf_counter()
+        client.execute_interactive("print('first')", output_hook=hear, timeout=30)
+        return said[0] - began
+
+    try:
+        yield trip
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def span(seconds: Sequence[float]) -> str:
+    """Milliseconds: the median, and the range of the rounds."""
+    low, middle, high = (1000 * f(seconds) for f in (min, statistics.median, max))
+    digits = 1 if middle < 100 else 0
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+if __name__ == "__main__":
+    main()

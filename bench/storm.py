@@ -1,0 +1,162 @@
+"""A storm of alerts at full size: what is kept, how long senders wait, how far behind it falls.
+
+    python bench/storm.py                          # 10,000 alerts of 200 groups in a minute
+    python bench/storm.py --alerts 2000 --seconds 12
+    python bench/storm.py --store postgres         # PostgreSQL, crashed and started again
+
+Senders post as Alertmanager does, over connections that they keep, and try again after a 503 and
+after a broken connection. Meanwhile the log is held up: another process locks the SQLite file for
+up to a second now and then; PostgreSQL is stopped as by a crash, and started again. The receiver
+is killed with ``kill -9`` once, half way. At the end it is checked that each 202 is in the log
+once, each alert once, and that each group is one incident.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from threading import Event, Thread
+
+from facts import folder_beside, machine, table
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+
+import servers  # type: ignore[import-not-found]  # lies among the tests
+import storms  # type: ignore[import-not-found]  # lies among the tests
+
+from imtkit.kit import Desk, intake, open_desk
+
+DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+CRASH_EACH = 15.0
+"""Seconds between two crashes of PostgreSQL."""
+
+
+def main() -> None:
+    """One storm; its figures, once the log has been checked."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("folder", nargs="?", help="where its files lie; else here")
+    parser.add_argument("--alerts", type=int, default=10_000)
+    parser.add_argument("--groups", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--lines", type=int, default=16, help="connections (16)")
+    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--calm", action="store_true", help="nothing is held up or killed")
+    asked = parser.parse_args()
+    os.environ.pop("IMT_STORE_URL", None)
+    print(machine())
+    with ExitStack() as ends:
+        place = folder_beside(asked.folder)
+        root = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="imt-bench-", dir=place)))
+        (root / "outputs").mkdir()
+        (root / "imt.toml").write_text(storms.SOURCE)
+        trouble: AbstractContextManager[object] = nullcontext()
+        if asked.store == "postgres":
+            server = ends.enter_context(servers.start_postgres(plan=servers.Plan(DURABLE)))
+            os.environ["IMT_STORE_URL"] = server.dsn
+            trouble = crashed_now_and_then(server)
+        elif not asked.calm:
+            trouble = storms.locked_now_and_then(root / "outputs" / "imt.db")
+        storm(root, nullcontext() if asked.calm else trouble, asked)
+    print(f"\nload {os.getloadavg()[0]:.1f} at the end")
+
+
+def storm(root: Path, trouble: AbstractContextManager[object], asked: argparse.Namespace) -> None:
+    """Send it, wait until all of it is alerts, check the log, and print."""
+    due = storms.deliveries(asked.alerts, asked.groups)
+    receiver = storms.Receiver(root)
+    try:
+        scale = storms.Scale(lambda: receiver.pid)
+        began = time.monotonic()
+        with trouble:
+            senders = storms.Senders(receiver.port, due, lines=asked.lines, seconds=asked.seconds)
+            if not asked.calm:
+                wait_until(lambda: senders.kept > len(due) // 2, 600)
+                receiver.kill()
+                receiver.start()
+            told = senders.told(600)
+        sent = time.monotonic() - began
+        with open_desk(root) as desk:
+            behind = max(told.kept.values()) - intake.progress(desk).through
+            wait_until(lambda: storms.is_handled(desk, told), 1800)
+            handled = time.monotonic() - began
+            tell(desk, asked, told, (sent, handled, behind))
+        print(f"receiver: {scale.most / 2**20:.0f} MiB at most, grown by ", end="")
+        print(f"{scale.growth() / 2**20:.0f} MiB")
+    finally:
+        receiver.end()
+
+
+def tell(desk: Desk, asked: argparse.Namespace, told: storms.Told, times: Sequence[float]) -> None:
+    """What it came to; AssertionError when anything was lost or doubled."""
+    sent, handled, behind = times
+    alerts = asked.alerts // asked.groups * asked.groups
+    storms.assert_nothing_lost(desk, told, alerts, asked.groups)
+    waits = sorted(told.waits)
+    rows = [
+        ("deliveries answered 202, all in the log once", f"{len(told.kept):,}"),
+        ("alerts, each once", f"{alerts:,}"),
+        ("incidents, one for each group", f"{asked.groups}"),
+        ("all answered after", f"{sent:.1f} s"),
+        ("all alerts after", f"{handled:.1f} s"),
+        ("entries behind when the last was answered", f"{behind:,.0f}"),
+        ("new alerts a second, over all", f"{alerts / handled:.0f}"),
+        ("tries answered 503", f"{told.again['503']:,}"),
+        ("tries whose connection broke", f"{told.again['broken']:,}"),
+        ("a sender's wait, median", f"{1000 * waits[len(waits) // 2]:.1f} ms"),
+        ("99 of 100", f"{1000 * waits[len(waits) * 99 // 100]:.0f} ms"),
+        ("the longest, retries counted", f"{waits[-1]:.1f} s"),
+    ]
+    title = f"{alerts:,} alerts of {asked.groups} groups in {asked.seconds:g} s, {asked.store}"
+    table(title + (", calm" if asked.calm else ""), ("", ""), rows)
+
+
+def wait_until(is_so: Callable[[], object], seconds: float) -> None:
+    """Wait until something is so, looking five times a second: this machine has other work."""
+    ends_at = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > ends_at:
+            raise TimeoutError(f"it did not come about in {seconds:g} s")
+        time.sleep(0.2)
+
+
+@contextmanager
+def crashed_now_and_then(server: servers.Postgres) -> Iterator[None]:
+    """PostgreSQL is stopped as by a crash every quarter of a minute, and started again."""
+    over = Event()
+
+    def crash() -> None:
+        while not over.wait(CRASH_EACH):
+            restarted(server)
+
+    thread = Thread(target=crash)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def restarted(server: servers.Postgres) -> None:
+    """The same server on the same port, its recovery done."""
+    folder = servers.postgres_programs()
+    server.stop("immediate")
+    command = [str(folder / "pg_ctl"), "start", "-w", "-s", "-D", str(server.data)]
+    command += ["-l", str(server.sockets / "log")]
+    if os.geteuid() == 0:
+        setpriv = shutil.which("setpriv") or "setpriv"
+        account = ("--reuid=postgres", "--regid=postgres", "--clear-groups")
+        command = [setpriv, *account, *command]
+    subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()
