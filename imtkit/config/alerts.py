@@ -27,6 +27,22 @@ KINDS = (
 )
 """Who is understood. ``mapped`` is anybody who posts JSON, by the paths that imt.toml gives."""
 
+FIELDS = (
+    "alerts",
+    "fingerprint",
+    "status",
+    "started_at",
+    "ended_at",
+    "title",
+    "description",
+    "service",
+    "name",
+    "severity",
+    "url",
+    "group",
+)
+"""What can be told of a mapped sender's JSON: where the alerts are, and where in each what is."""
+
 Proof = Literal["bearer", "signature", "none"]
 
 _SIGNING = ("pagerduty", "sns", "sentry")
@@ -195,6 +211,10 @@ def _source(name: str, table: Mapping[str, Any], path: Path) -> SourceSettings:
     if kind not in KINDS:
         hint = suggestion(kind, KINDS) or f"One of: {', '.join(KINDS)}."
         raise ConfigError(f"{place} is of the kind '{kind}', which is not known.", hint=hint)
+    for field_name in table.get("fields", {}):
+        if field_name not in FIELDS:
+            hint = suggestion(field_name, FIELDS)
+            raise ConfigError(f"{place} has a field '{field_name}', which is not known.", hint=hint)
     proof = table.get("proof", "signature" if kind in _SIGNING else "bearer")
     source = SourceSettings(**{**_tuples(table), "name": name, "kind": kind, "proof": proof})
     if proof != "none" and kind != "sns" and not source.secrets:

@@ -96,6 +96,19 @@ def test_what_is_written_wins(workspace: Path) -> None:
         ("[severity]\nlevels = {}", "names no severity", ""),
         ("[kernels]\nwarm = -1", "[kernels] warm = -1 is not from 0 to a million", ""),
         ("[kernels]\nwarm = '2'", "'kernels.warm' is wrong", "Write it as a whole number"),
+        (
+            "[alerts.sources.own]\nkind = 'mapped'\nfields = {titel = 'a'}",
+            "[alerts.sources.own] has a field 'titel', which is not known",
+            "Did you mean 'title'?",
+        ),
+        ("[alerts.sources.pagerdty]", "is of the kind 'pagerdty'", "Did you mean 'pagerduty'?"),
+        ("[alerts.sources.sentry]", "has no secrets: anybody could post", "Name one"),
+        (
+            "[[alerts.silences]]\nends_at = 2026-11-22T10:00:00",
+            "which has no time zone",
+            "Write 2026-11-21",
+        ),
+        ("[serve]\nport = 70000", "[serve] port = 70000 is not from 0", ""),
         ("[kernels]\nimports = ['os.']", "names 'os.', which is no module", "Write what stands"),
     ],
 )
