@@ -44,6 +44,7 @@ class Head:
 class Query:
     """Which incidents to list; an empty field means any. ``text`` is looked for in titles."""
 
+    ids: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
     severities: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()

@@ -204,13 +204,9 @@ def _with_its_group(case: Case, around: Surroundings) -> Case:
 
 
 def _severity_if_going_on(incident: str, around: Surroundings) -> str:
-    """Its severity if it goes on, else empty; asks the list first, as a storm's incident is long
-    to read.
-    """
-    newest = around.store.incidents(Query(statuses=_GOING_ON, modes=("live",), limit=100))
-    listed = next((one for one in newest if one.id == incident), None)
-    found = listed or around.store.incident(incident)
-    return found.severity if _is_joined(found, around) else ""
+    """Its severity if it goes on, else empty; asks the list, as a storm's incident is long."""
+    listed = around.store.incidents(Query(ids=(incident,)))
+    return next((one.severity for one in listed if _is_joined(one, around)), "")
 
 
 def _is_joined(found: Summary | Incident, around: Surroundings) -> bool:

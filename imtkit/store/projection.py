@@ -61,6 +61,8 @@ def _keepable(text: str) -> str:
 def read(connection: sa.Connection, query: Query) -> list[Summary]:
     """The rows a query asks for, newest incident first."""
     wanted = sa.select(incidents).order_by(incidents.c.year.desc(), incidents.c.number.desc())
+    if query.ids:
+        wanted = wanted.where(incidents.c.id.in_(query.ids))
     if query.statuses:
         wanted = wanted.where(incidents.c.status.in_(query.statuses))
     if query.severities:

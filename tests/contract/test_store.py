@@ -339,6 +339,8 @@ def test_queries_combine(store: SqlStore, clock: FixedClock) -> None:
     assert ids(service="orders") == [a]
     assert ids(text="ORDERS") == [b, a]
     assert ids(text="orders", modes=("drill",)) == [b]
+    assert ids(ids=(a, c, "INC-1999-0001")) == [c, a]
+    assert ids(ids=(a, b), modes=("live",)) == [a]
     assert ids(limit=2) == [c, b]
     assert ids(before=b) == [a]
     assert ids(statuses=("closed",)) == []
