@@ -13,6 +13,7 @@ from imtkit.kit.runs import Control, OnStep, new_run_id, run_key, start, the_run
 from imtkit.model.entries import Draft
 from imtkit.model.entry_data import number_of, text_of
 from imtkit.model.incident import QUEUED, Incident, Run
+from imtkit.runs import lease as leases
 from imtkit.runs.lease import Process, process_told
 from imtkit.runs.parameters import checked_values
 from imtkit.runs.queue import LAST, Queue, Request
@@ -170,6 +171,9 @@ def _without_the_dead(desk: Desk, run: Run, is_gone: IsGone) -> Run:
     runner = process_told(run.runner)
     if run.status == "running" and runner is not None and is_gone(runner):
         running.bury(desk, run.incident, run.id)
+    lease = leases.runner_of(desk.settings.leases, run.id)
+    if lease is not None and is_gone(lease):
+        leases.drop(desk.settings.leases, run.id)  # of a machine that this one cannot see into
     return the_run(incidents.get(desk, run.incident), run.id)
 
 

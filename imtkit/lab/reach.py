@@ -69,18 +69,19 @@ def withdraw(record: Path) -> None:
 def server_of(settings: Settings, run: str = "") -> Server | None:
     """The newest living server of this workspace, with this very Python and log; else None.
 
-    With a run's id, the one that holds the run and its kernel.
+    Those of other machines, which shared outputs may name, listen on loopback there. With a
+    run's id, the one that holds the run and its kernel.
     """
     found = []
     holder = leases.runner_of(settings.leases, run) if run else None
-    here = (sys.executable, _log(settings))
+    here = (this_process().host, sys.executable, _log(settings))
     for path in settings.leases.glob("server-*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):
             told = json.loads(path.read_text(encoding="utf-8"))
             server = Server(**{**told, "process": Process(**told["process"])})
             if server.process.is_gone:
                 path.unlink(missing_ok=True)
-            elif (server.python, server.log) == here and server.token:
+            elif (server.process.host, server.python, server.log) == here and server.token:
                 found.append((path.stat().st_mtime_ns, server))
     if run:
         found = [one for one in found if one[1].process == holder]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,7 +21,9 @@ from imtkit.errors import StateError
 from imtkit.kit import Desk, gates, incidents, open_desk, requests, resume, running, runs
 from imtkit.model.incident import Run
 from imtkit.model.opening import Opening
-from imtkit.runs.queue import Queue, open_queue
+from imtkit.runs import lease as leases
+from imtkit.runs.lease import Lease, Process
+from imtkit.runs.queue import Queue, Request, open_queue
 
 LINE = "with open(where, 'a') as file: file.write('{} ' + imt_run + '\\n')"
 WHERE = [
@@ -308,6 +312,37 @@ def test_on_postgresql_a_killed_workers_run_is_taken_over(
     assert place.written()[:4] == lines
     assert not list((place.folder / "outputs").glob("*.db"))
     place.close()
+
+
+ALONE = """
+import sys
+from pathlib import Path
+from imtkit.kit import open_desk, requests
+from imtkit.runs.queue import Request
+desk = open_desk(Path(sys.argv[1]), actor="automation/shop")
+requests.carry_out(desk, Request(sys.argv[2], sys.argv[3]), is_gone=lambda one: one.is_gone)
+"""
+
+
+def test_a_run_whose_worker_was_on_another_machine_is_taken_over(place: Place) -> None:
+    """The lease it left in shared outputs holds nobody up once its worker is known to be gone."""
+    run_id = place.ask("held", is_queued=False)
+    alone = (sys.executable, "-c", ALONE, str(place.folder), run_id, place.incident)
+    worker = subprocess.Popen(alone)
+    place.held_up(run_id)
+    worker.kill()
+    worker.wait()
+    running.reap(place.desk)
+    assert place.run(run_id).status == "lost"
+    elsewhere = Process("another-machine", 1, "then")
+    leases.keep(place.desk.settings.leases, Lease(run_id, place.incident, elsewhere))
+    place.flag.touch()
+    asked = Request(run_id, place.incident)
+    held = requests.carry_out(place.desk, asked, is_gone=lambda _: False)
+    assert held.status == "lost", "that machine may still be at it"
+    done = requests.carry_out(place.desk, asked, is_gone=elsewhere.__eq__)
+    assert done.status == "completed"
+    assert place.written().count(f"once {run_id}") == 1
 
 
 def test_the_queue_is_filled_from_the_log(place: Place) -> None:
