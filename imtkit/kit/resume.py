@@ -10,6 +10,7 @@ from typing import Any
 from imtkit.errors import NotFoundError, StateError
 from imtkit.kit import incidents, runbooks
 from imtkit.kit.desk import Desk
+from imtkit.kit.evidence import write_whole
 from imtkit.kit.runs import (
     Attempt,
     Control,
@@ -166,13 +167,24 @@ def _by_hand(run: Run) -> dict[str, StepEvent]:
 
 
 def _notebook(desk: Desk, run: Run) -> Path:
+    """The run's notebook. One whose runner died before it wrote any gets the runbook's again."""
     path = desk.settings.root / run.output_path
-    if run.by_hand or not run.output_path or not path.is_file():
-        raise NotFoundError(
-            f"Run {run.id} has no notebook to go on with.",
-            hint=f"Begin anew: imt run {run.runbook} --incident {run.incident}",
-        )
+    if run.by_hand or not run.output_path:
+        raise _nothing_to_go_on_with(run)
+    if path.is_file() and path.stat().st_size:
+        return path
+    if any(step.started_at for step in run.steps):
+        raise _nothing_to_go_on_with(run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, runbooks.find(desk.settings, run.runbook).path.read_bytes())
     return path
+
+
+def _nothing_to_go_on_with(run: Run) -> NotFoundError:
+    return NotFoundError(
+        f"Run {run.id} has no notebook to go on with.",
+        hint=f"Begin anew: imt run {run.runbook} --incident {run.incident}",
+    )
 
 
 def _has_changed(desk: Desk, run: Run) -> bool:

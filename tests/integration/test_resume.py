@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from notebook_files import code, markdown, write_notebook
 
 from imtkit.errors import NotFoundError, ParameterError, StateError
-from imtkit.kit import Desk, incidents, open_desk, resume, runs
+from imtkit.kit import Desk, incidents, open_desk, resume, running, runs
 from imtkit.model.incident import Run
+from imtkit.model.opening import Opening
+from imtkit.runs.lease import this_process
 
 GATE = """
 from pathlib import Path
@@ -67,6 +70,29 @@ def test_a_run_parks_at_a_step_that_waits(desk: Desk, workspace: Path) -> None:
     assert {s.id: s.status for s in run.steps}["gate"] == "waiting"
     assert {s.id: s.status for s in run.steps}["act"] == "not-run"
     assert incidents.get(desk, run.incident).entries[-1].type == "run.parked"
+
+
+def test_a_run_whose_runner_died_before_its_notebook_was_written_begins(
+    desk: Desk, workspace: Path
+) -> None:
+    """Nothing of it ran: it goes on with the runbook, under its own id, in its own place."""
+    (workspace / "answer").touch()
+    first = parked(desk, workspace)
+    incident = incidents.open_(desk, Opening("Again"))
+    place = f"outputs/{incident.id}/early.ipynb"
+    dead = asdict(replace(this_process(), started="long ago"))
+    about = {"run": "early", "runbook": "failover", "title": "Fail over", "output": place}
+    about |= {"runbook_sha256": first.runbook_sha256, "runner": dead}
+    told = {**about, "parameters": {"site": "south"}, "steps": [{"step": "load", "title": "Load"}]}
+    desk.store.append(incident.id, desk.draft("run.started", told, key=runs.run_key("early")))
+    (workspace / "outputs" / incident.id).mkdir()
+    (workspace / place).touch()
+    running.reap(desk)
+    running.bury(desk, incident.id, "early")
+    done = resume.resume(desk, "early")
+    assert (done.status, done.attempt) == ("completed", 2)
+    assert "connected to south" in (workspace / place).read_text()
+    assert (workspace / first.output_path).is_file()
 
 
 def test_a_resumed_run_ends_as_an_unbroken_one(desk: Desk, workspace: Path) -> None:
