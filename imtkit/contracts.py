@@ -85,8 +85,8 @@ class Store(Protocol):
         """Entries of one incident with ``n > after``; of all, in order, with ``seq > after``."""
         ...
 
-    def find(self, key: str) -> Entry | None:
-        """The entry stored under an idempotency key."""
+    def find(self, *keys: str) -> Entry | None:
+        """The entry stored under the first of these idempotency keys that is there."""
         ...
 
     def incident(self, incident: str) -> Incident:

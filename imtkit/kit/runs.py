@@ -284,19 +284,21 @@ def _wish(desk: Desk, attempt: Attempt) -> tuple[str, str] | None:
     """As what somebody elsewhere asked this attempt to end, and in words who; None when nobody
     did, or nobody can tell now.
     """
+    ended = ended_key(attempt.incident_id, attempt.run_id, attempt.number)
+    cancelled = cancel_key(attempt.run_id, attempt.number)
+    taken = take_key(attempt.run_id, attempt.number)
     try:
-        cancelled = desk.store.find(cancel_key(attempt.run_id, attempt.number))
-        taken = desk.store.find(take_key(attempt.run_id, attempt.number))
-        key = ended_key(attempt.incident_id, attempt.run_id, attempt.number)
-        ended = desk.store.find(key)
+        found = desk.store.find(ended, cancelled, taken)
     except StoreError:
         return None
-    if ended is not None:
+    if found is None:
+        return None
+    if found.key == ended:
         # Others took this process for dead: one of them may go on with the run already.
         return "cancelled", "it was given up as lost"
-    if cancelled is not None:
-        return "cancelled", f"cancelled by {cancelled.actor}"
-    return ("waiting", f"taken over by {taken.actor}") if taken is not None else None
+    if found.key == cancelled:
+        return "cancelled", f"cancelled by {found.actor}"
+    return "waiting", f"taken over by {found.actor}"
 
 
 def cancel_key(run_id: str, attempt: int) -> str:

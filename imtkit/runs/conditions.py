@@ -53,8 +53,8 @@ class Conditions:
     ``step_seconds`` and ``run_seconds`` are the most that a step and the whole run may take; a
     cell's own ``timeout_seconds`` wins. ``memory_mb`` is the most memory that the kernel may hold;
     the notebook's own wins. ``stop`` is how this process ends the run early;
-    ``wish`` is asked every second, in a thread, whether somebody elsewhere wishes that it end:
-    as what, and in words who (see ``Stop.ask``).
+    ``wish`` is asked before each step, and every second in a thread, whether somebody elsewhere
+    wishes that it end: as what, and in words who (see ``Stop.ask``).
     ``kernel_up`` is told the kernel's process (0 when it is about to start) and the folder of
     its sockets, if that is its own. ``kernel`` gives the run its kernel; else it starts its own.
     """

@@ -132,9 +132,12 @@ class Execution:
     async def _look_around(self) -> None:
         while self._conditions.wish is not None:
             await asyncio.sleep(_LOOK_SECONDS)
-            wished = await asyncio.to_thread(self._conditions.wish)
-            if wished is not None:
-                self._stop.ask(*wished)
+            await asyncio.to_thread(self._look)
+
+    def _look(self) -> None:
+        wished = self._conditions.wish() if self._conditions.wish is not None else None
+        if wished is not None:
+            self._stop.ask(*wished)
 
     async def _run(self) -> None:
         from imtkit.runs.outputs import Client
@@ -211,6 +214,7 @@ class Execution:
         for index, cell in enumerate(self._keeper.nb.cells):
             if not self._is_due(cell, is_denied):
                 continue
+            self._look()  # whoever took or cancelled it just now must not see one more step begin
             if self._stop.status:
                 self._stop.is_heeded = True
                 return self._stop.status

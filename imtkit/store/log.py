@@ -155,10 +155,11 @@ class SqlStore:
             after = page[-1].seq if incident is None else page[-1].n
             left = None if left is None else left - len(page)
 
-    def find(self, key: str) -> Entry | None:
-        """The entry stored under an idempotency key."""
+    def find(self, *keys: str) -> Entry | None:
+        """The entry stored under the first of these idempotency keys that is there."""
         with self._engine.reading() as connection:
-            return self._by_key(connection, key)
+            found = (self._by_key(connection, key) for key in keys)
+            return next((entry for entry in found if entry is not None), None)
 
     def incident(self, incident: str) -> Incident:
         """The incident as its entries say it is; NotFoundError names the nearest id."""

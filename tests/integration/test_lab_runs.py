@@ -41,10 +41,16 @@ ASKS = [
     code("gate", "# The gate\nanswer = inc.gate('Go on?')"),
     code("after", f"# After\nprint('x is', x, answer)\n{PID}"),
 ]
+LONG = """# Long
+import pathlib, time
+print("begun", flush=True)
+end = time.monotonic() + 60
+while time.monotonic() < end and not pathlib.Path(until).exists():
+    time.sleep(0.05)"""
 SLEEPS = [
-    code("values", "seconds = 60", "parameters"),
+    code("values", "until = 'nothing is here'", "parameters"),
     code("first", PID),
-    code("long", "# Long\nimport time\nprint('begun', flush=True)\ntime.sleep(seconds)"),
+    code("long", LONG),
     code("never", "print('never')"),
 ]
 
@@ -253,13 +259,15 @@ def test_a_kernel_begun_for_a_run_that_does_not_begin_is_ended(lab: Lab, desk: D
 
 
 def test_while_a_run_goes_on_its_notebook_is_written_whole_and_at_its_end_laid_out(
-    lab: Lab, desk: Desk
+    lab: Lab, desk: Desk, tmp_path: Path
 ):
     """Any reader of notebooks can read it after each step; people and diffs, at the end."""
-    with going_on(lab, desk, parameters={"seconds": 1}) as run:
+    signal_file = tmp_path / "go on"
+    with going_on(lab, desk, parameters={"until": str(signal_file)}) as run:
         path = desk.settings.root / run.output_path
         until(lambda: "begun" in json.dumps(nbformat.read(path, 4).cells[-2].outputs))
         assert path.read_text().count("\n") == 0
+        signal_file.touch()
     assert path.read_text().startswith('{\n "cells": [\n')
 
 
@@ -319,10 +327,12 @@ def test_a_run_is_cancelled_while_it_runs_and_while_it_is_parked(lab: Lab, desk:
     until(lambda: is_gone(pid))
 
 
-def test_a_run_is_taken_over_while_it_runs(lab: Lab, desk: Desk):
+def test_a_run_is_taken_over_while_it_runs(lab: Lab, desk: Desk, tmp_path: Path):
     """The step it is at comes to its end; then the machine waits, and its kernel lives."""
-    with going_on(lab, desk, parameters={"seconds": 3}) as run:
+    signal_file = tmp_path / "go on"
+    with going_on(lab, desk, parameters={"until": str(signal_file)}) as run:
         assert post(lab, run, "take").json()["status"] == "running"
+        signal_file.touch()
     run = ended(desk, run, "waiting")
     assert [step.status for step in run.steps][-2:] == ["completed", "not-run"]
     assert (run.holder, state(lab, run)["kernel"]) == (PERSON, "same")

@@ -141,9 +141,9 @@ class Counted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def find(self, key: str) -> Entry | None:
+    def find(self, *keys: str) -> Entry | None:
         self.looks += 1
-        return self._store.find(key)
+        return self._store.find(*keys)
 
     def entries(self, incident: str | None = None, **how: Any) -> Iterator[Entry]:
         self.reads += 1
