@@ -1,4 +1,4 @@
-"""Which runs that rules asked for still go on, read as the log grows."""
+"""Which runs that rules asked for still go on, and which roles are held, as the log grows."""
 
 from __future__ import annotations
 
@@ -33,14 +33,21 @@ class Going:
         tally.read(store.entries(incident, after=tally.n))
         return Counter(tally.rules[run] for run in tally.going)
 
+    def held(self, store: Store, incident: str) -> frozenset[str]:
+        """Roles of the incident that somebody has for sure, in lower case; others may be held."""
+        tally = self._known.setdefault(incident, _Tally())
+        tally.read(store.entries(incident, after=tally.n))
+        return frozenset(tally.held)
+
 
 @dataclass(slots=True)
 class _Tally:
-    """How far an incident was read, the rules of its runs, and those runs that go on."""
+    """How far an incident was read, the rules of its runs, those that go on, and roles held."""
 
     n: int = 0
     rules: dict[str, str] = field(default_factory=dict)
     going: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
 
     def read(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
@@ -53,6 +60,18 @@ class _Tally:
                 self.going.discard(run)
             elif entry.type == "run.resumed" and run in self.rules:
                 self.going.add(run)
+            self._read_roles(entry)
+
+    def _read_roles(self, entry: Entry) -> None:
+        role = _text(entry.data, "role").casefold()
+        if entry.type == "role.assigned":
+            self.held.add(role)
+        elif entry.type == "role.released":
+            self.held.discard(role)
+        elif entry.type == "incident.opened" and _text(entry.data, "owner"):
+            self.held.add("owner")
+        if entry.supersedes is not None or entry.data.get("name") == "owner":
+            self.held.clear()  # who has what now is for the fold to say
 
 
 def _text(data: Mapping[str, object], name: str) -> str:

@@ -46,13 +46,23 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Duty:
+    """A role that an alert gives to a person in its incident, where nobody has it, and why."""
+
+    role: str
+    person: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One alert on its way: what is to be done with it, and in which incident.
 
     ``known``: told before. ``silence``: held back. ``join``: an incident of the same service or
     group goes on; ``standing`` is its severity. ``open``: a new one, under the key ``opening``.
     ``resolve``: over. ``unknown``: over, but never heard of. ``severity`` is what an incident is
-    opened with, empty where its measures or the default say it.
+    opened with, empty where its measures or the default say it; ``duties`` are who gets which
+    role, each role once.
     """
 
     notice: Notice
@@ -64,6 +74,7 @@ class Case:
     opening: str = ""
     rules: tuple[Rule, ...] = ()
     severity: str = ""
+    duties: tuple[Duty, ...] = ()
     plans: tuple[Plan, ...] = ()
 
 
@@ -255,6 +266,19 @@ def ruled_severity(case: Case, severities: Severities) -> str:
     return next((severities.get(name).name for name in named), "")
 
 
+def assign(case: Case, around: Surroundings) -> Case:
+    """Each role is given by the first matching rule that names it, else by the alert's service."""
+    by_rules = ((rule.settings.assign, f"the rule '{rule.name}' says so") for rule in case.rules)
+    service = around.settings.services.get(case.notice.service)
+    on_call = service.on_call if service else {}
+    by_service = (on_call, f"on call for {case.notice.service}")
+    duties: dict[str, Duty] = {}
+    for people, reason in (*by_rules, by_service):
+        for role, person in people.items():
+            duties.setdefault(role.casefold(), Duty(role, person, reason))
+    return replace(case, duties=tuple(duties.values()))
+
+
 def choose_runbooks(case: Case, around: Surroundings) -> Case:
     """What the rules name, first to last, each runbook once; then what says it answers the alert.
 
@@ -299,6 +323,7 @@ STAGES: Sequence[Stage] = (
     group,
     match_rules,
     propose_severity,
+    assign,
     choose_runbooks,
     request_runs,
 )

@@ -224,8 +224,12 @@ def _page(one: Explanation) -> Iterator[str]:
         yield from _judged_lines("Rule", rule)
     if not one.rules:
         yield "  There are no rules in imt.toml: what answers is proposed, and nothing is run."
-    if one.runbooks and one.outcome.action not in _STARTING:
+    if (one.runbooks or one.roles) and one.outcome.action not in _STARTING:
         yield "  Were it new and not held back:"
+    for role in one.roles:
+        told = f"{role.role} would be {role.person} ({role.reason})"
+        kept = f", but {role.holder} has that role" if role.holder else ""
+        yield f"  {one_line(told)}{one_line(kept)}"
     for book in one.runbooks:
         yield from _book_lines(book)
 

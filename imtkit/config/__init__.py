@@ -19,6 +19,7 @@ from imtkit.config.alerts import (
     ServeSettings,
     alert_settings,
     alert_tables,
+    roles_of,
     serve_settings,
     serve_tables,
 )
@@ -51,11 +52,14 @@ ENVIRONMENT: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service of the catalogue: who owns it and how its incidents are tagged."""
+    """A service of the catalogue: who owns it, how its incidents are tagged, and who gets which
+    role (``on_call``) when an alert of it comes.
+    """
 
     name: str
     owner: str = ""
     tags: tuple[str, ...] = ()
+    on_call: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +193,7 @@ def _settings(root: Path, document: Mapping[str, Any], path: Path) -> Settings:
         owed=Owed({state: tuple(names) for state, names in require.items()}),
         kernels=_kernels(document["kernels"], path),
         services={
-            name: Service(name, table.get("owner", ""), tuple(table.get("tags", ())))
+            name: _service(name, table, path)
             for name, table in document.get("services", {}).items()
         },
         status_pages={
@@ -199,6 +203,11 @@ def _settings(root: Path, document: Mapping[str, Any], path: Path) -> Settings:
         alerts=alert_settings(document.get("alerts", {}), path),
         serve=serve_settings(document.get("serve", {}), path),
     )
+
+
+def _service(name: str, table: Mapping[str, Any], path: Path) -> Service:
+    on_call = roles_of(table.get("on_call", {}), f"{path}: [services.{name}] on_call")
+    return Service(name, table.get("owner", ""), tuple(table.get("tags", ())), on_call)
 
 
 def _kernels(table: Mapping[str, Any], path: Path) -> KernelSettings:
@@ -282,7 +291,7 @@ def _tables() -> dict[str, CoreSchema]:
         "kernels": table_of(imports=texts, **dict.fromkeys(numbers, number)),
         "alerts": table_of(**alert_tables()),
         "serve": table_of(**serve_tables()),
-        "services": by_name(table_of(owner=text, tags=texts)),
+        "services": by_name(table_of(owner=text, tags=texts, on_call=by_name(text))),
         "status_pages": by_name(
             table_of("url", url=text, token=text, title=text, components=by_name(text))
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,6 +48,9 @@ Proof = Literal["bearer", "signature", "none"]
 _SIGNING = ("pagerduty", "sns", "sentry")
 """Kinds that sign what they post, unless imt.toml says otherwise."""
 
+_LONGEST_NAME = 100
+"""Characters of a role or of a person's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
@@ -78,9 +81,9 @@ class RuleSettings:
 
     Without ``runbooks`` it is those that say they answer the alert. ``run``: they are run, not
     only proposed. ``parameters``: a value, or where it is taken from (``label:NAME``,
-    ``annotation:NAME``), by the runbook's parameter. ``per_hour`` and ``at_once`` are the most
-    runs that this rule starts in an hour of the clock and has going in one incident; 0 sets no
-    limit.
+    ``annotation:NAME``), by the runbook's parameter. ``assign``: who gets which role of the
+    incident, where nobody has it. ``per_hour`` and ``at_once`` are the most runs that this rule
+    starts in an hour of the clock and has going in one incident; 0 sets no limit.
     """
 
     name: str
@@ -89,6 +92,7 @@ class RuleSettings:
     severity: str = ""
     run: bool = True
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    assign: Mapping[str, str] = field(default_factory=dict)
     per_hour: int = 0
     at_once: int = 0
 
@@ -163,6 +167,7 @@ def alert_tables() -> dict[str, CoreSchema]:
         severity=text,
         run=flag,
         parameters=core.dict_schema(text, given, strict=True),
+        assign=words,
         per_hour=number,
         at_once=number,
     )
@@ -187,7 +192,7 @@ def serve_tables() -> dict[str, CoreSchema]:
 
 def alert_settings(table: Mapping[str, Any], path: Path) -> AlertSettings:
     """The settings of a checked ``[alerts]``; ConfigError for what cannot be meant."""
-    rules = tuple(RuleSettings(**_tuples(one)) for one in table.get("rules", ()))
+    rules = tuple(_rule(one, path) for one in table.get("rules", ()))
     names = [rule.name for rule in rules]
     for name in {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"{path}: two of [[alerts.rules]] are called '{name}'.")
@@ -223,6 +228,25 @@ def _source(name: str, table: Mapping[str, Any], path: Path) -> SourceSettings:
             hint='Name one: secrets = ["secret://env/NAME"], or say proof = "none".',
         )
     return source
+
+
+def _rule(table: Mapping[str, Any], path: Path) -> RuleSettings:
+    rule = RuleSettings(**_tuples(table))
+    named = roles_of(rule.assign, f"{path}: [[alerts.rules]] '{rule.name}': assign")
+    return replace(rule, assign=named)
+
+
+def roles_of(table: Mapping[str, str], place: str) -> dict[str, str]:
+    """People by role, trimmed; ConfigError for a role or a person that has no readable name."""
+    for role, person in table.items():
+        for what, name in (("a role", role), ("a person", person)):
+            if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
+                raise ConfigError(
+                    f"{place} names {what} {name!r}, which can have no such name.",
+                    hint='Write { commander = "Ann Example" }',
+                )
+    trimmed = {role.strip(): person.strip() for role, person in table.items()}
+    return {"owner" if r.casefold() == "owner" else r: who for r, who in trimmed.items()}
 
 
 def _silence(table: Mapping[str, Any], path: Path) -> SilenceSettings:

@@ -11,7 +11,7 @@ from imtkit.alerts.payloads import Notice, delivery_from
 from imtkit.alerts.pipeline import Case, Plan, Surroundings, considered, labels_of
 from imtkit.alerts.rules import Verdict, verdicts
 from imtkit.config.alerts import SourceSettings
-from imtkit.kit import alert_runs
+from imtkit.kit import alert_roles, alert_runs
 from imtkit.kit.alerts import ALERTMANAGER, Outcome, checked_playbook, outcome_of
 from imtkit.kit.desk import Desk
 
@@ -38,10 +38,21 @@ class Foreseen:
 
 
 @dataclass(frozen=True, slots=True)
+class Appointed:
+    """Who would get a role, and why; where somebody has it, who that is."""
+
+    role: str
+    person: str
+    reason: str
+    holder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """What would become of one alert, and why. ``severity`` is that of a new incident.
 
-    ``runbooks`` of an alert that is known or held back are those it would have were it not.
+    ``roles`` and ``runbooks`` of an alert that is known or held back are those it would have
+    were it not.
     """
 
     outcome: Outcome
@@ -49,6 +60,7 @@ class Explanation:
     severity: str = ""
     silences: tuple[Judged, ...] = ()
     rules: tuple[Judged, ...] = ()
+    roles: tuple[Appointed, ...] = ()
     runbooks: tuple[Foreseen, ...] = ()
 
 
@@ -89,7 +101,20 @@ def _explained(desk: Desk, notice: Notice, around: Surroundings) -> Explanation:
         return about
     plans = tuple(_foreseen(plan) for plan in _within_limits(desk, case, around))
     severity = _severity(case, around) if case.action == "open" else ""
-    return replace(about, severity=severity, runbooks=plans)
+    return replace(about, severity=severity, roles=_appointed(desk, case), runbooks=plans)
+
+
+def _appointed(desk: Desk, case: Case) -> tuple[Appointed, ...]:
+    incident = desk.store.incident(case.incident) if case.incident and case.duties else None
+    return tuple(
+        Appointed(
+            duty.role,
+            duty.person,
+            duty.reason,
+            alert_roles.holder(duty.role, incident) if incident else "",
+        )
+        for duty in case.duties
+    )
 
 
 def _within_limits(desk: Desk, case: Case, around: Surroundings) -> Sequence[Plan]:

@@ -1,4 +1,4 @@
-"""What an alert starts: the runs that rules want, within their limits, and what is proposed."""
+"""What an alert starts: roles, the runs that rules want, within limits, and what is proposed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from imtkit.alerts.going import Going, going_in
 from imtkit.alerts.pipeline import Case, Plan, ruled_severity
+from imtkit.kit import alert_roles
 from imtkit.kit.desk import Desk
 from imtkit.kit.runs import new_run_id
 from imtkit.model.entries import WORKSPACE, Draft, Entry
@@ -24,13 +25,14 @@ def write_with(desk: Desk, case: Case, received: Draft, going: Going) -> list[En
     if any(map(_at_once, plans)):  # looked up first: what cannot run takes no number of the hour
         plans = within_at_once(plans, going.of(desk.store, case.incident))
     plans = tuple(_within_the_hour(desk, plan, case) for plan in plans)
-    if not (_is_raising(desk, case) or any(map(_at_once, plans))):
+    case = alert_roles.to_give(desk, case, going)
+    if not (case.duties or _is_raising(desk, case) or any(map(_at_once, plans))):
         return desk.store.append(case.incident, received, *_drafts(desk, case, plans))
 
     def decide(incident: Incident) -> Sequence[Draft]:
         if any(entry.key == received.key for entry in incident.entries):
             return [received]  # somebody else was first, and wrote what it starts
-        raised = _raised(desk, case, incident)
+        raised = [*_raised(desk, case, incident), *alert_roles.given(desk, case, incident)]
         return [received, *raised, *_drafts(desk, case, within_at_once(plans, going_in(incident)))]
 
     return desk.store.change(case.incident, decide)

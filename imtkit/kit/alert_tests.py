@@ -32,6 +32,7 @@ _EXPECT = {
     "proposed": list,
     "parameters": dict,
     "severity": str,
+    "roles": dict,
     "silenced": bool,
     "incident": (dict, bool),
 }
@@ -165,6 +166,7 @@ def _found(outcome: Outcome, incident: Incident | None) -> dict[str, Any]:
         "proposed": proposed,
         "parameters": dict(asked[0]["parameters"]) if asked else {},
         "severity": incident.severity if incident else "",
+        "roles": dict(incident.roles) if incident else {},
         "silenced": bool(outcome.silenced),
         "incident": {n: list(v) if isinstance(v, tuple) else v for n, v in about.items()},
     }
@@ -193,6 +195,7 @@ def _test(path: Path, table: object, number: int) -> RuleTest:
     _check(expect, _EXPECT, f"{place}: expect")
     if not expect:
         raise ConfigError(f"{place} expects nothing.", hint='expect = { rule = "…" }')
+    _check(expect.get("roles", {}), dict.fromkeys(expect.get("roles", {}), str), f"{place}: roles")
     if isinstance(expect.get("incident"), dict):
         _check(expect["incident"], _INCIDENT, f"{place}: expect.incident")
     if (at := given.get("at")) is not None and at.tzinfo is None:

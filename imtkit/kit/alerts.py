@@ -15,7 +15,7 @@ from imtkit.alerts.values import given_values
 from imtkit.config import FILE, Settings
 from imtkit.config.alerts import KINDS, SourceSettings
 from imtkit.errors import ConfigError, NotFoundError
-from imtkit.kit import alert_runs, incidents, runbooks
+from imtkit.kit import alert_roles, alert_runs, incidents, runbooks
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import AUTOMATION, WORKSPACE, Draft, utc_text
 from imtkit.model.incident import Alert, Incident
@@ -169,6 +169,7 @@ def _open(desk: Desk, case: Case) -> Incident:
         services=(notice.service,) if notice.service else (),
         measures=notice.measures,
         summary=notice.annotations.get("description", ""),
+        owner=alert_roles.owner_among(case.duties),
     )
     return incidents.open_(desk, opening, key=case.opening)
 
