@@ -6,9 +6,11 @@ and to remove the folder of its sockets.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -33,6 +35,12 @@ class Process:
     host: str
     pid: int
     started: str
+
+    @property
+    def name(self) -> str:
+        """What tells it from every other process, on whichever machine, fit for a file's name."""
+        host = re.sub(r"[^A-Za-z0-9.-]", "-", self.host)
+        return f"{host}-{self.pid}-{hashlib.sha256(self.started.encode()).hexdigest()[:12]}"
 
     @property
     def is_gone(self) -> bool:
