@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -42,13 +42,17 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which incidents to list; an empty field means any. ``text`` is looked for in titles."""
+    """Which incidents to list; an empty field means any. ``text`` is looked for in titles.
+
+    ``alert`` is a fingerprint that an alert in them names.
+    """
 
     ids: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
     severities: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
     service: str = ""
+    alert: str = ""
     text: str = ""
     limit: int = 100
     before: str = ""
@@ -71,6 +75,10 @@ class Store(Protocol):
         """Store drafts as the incident's next entries; a known ``key`` returns its first."""
         ...
 
+    def append_each(self, drafts: Mapping[str, Sequence[Draft]]) -> dict[str, list[Entry]]:
+        """The same for several incidents, by id, in one write: all is on disk, or nothing."""
+        ...
+
     def change(self, incident: str, decide: Decide) -> list[Entry]:
         """Fold the incident and append what ``decide`` says, with no writer in between."""
         ...
@@ -87,6 +95,14 @@ class Store(Protocol):
 
     def find(self, *keys: str) -> Entry | None:
         """The entry stored under the first of these idempotency keys that is there."""
+        ...
+
+    def found(self, keys: Collection[str]) -> dict[str, Entry]:
+        """The entries stored under these idempotency keys, by key."""
+        ...
+
+    def newest(self, incident: str) -> Entry | None:
+        """The last entry of a chain; None when it has none."""
         ...
 
     def incident(self, incident: str) -> Incident:

@@ -14,16 +14,19 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from imtkit.alerts.batch import Batch
 from imtkit.alerts.going import Going
 from imtkit.alerts.payloads import Notice
 from imtkit.alerts.rules import Rule, Rulebook, Silence, does_match
 from imtkit.alerts.values import given_values
 from imtkit.config import Settings
 from imtkit.contracts import Query, Store
+from imtkit.model.entries import Entry
 from imtkit.model.incident import Incident, Summary
 from imtkit.model.lifecycle import STATUSES
 from imtkit.model.severity import Severities
 from imtkit.runs.runbook import Runbook
+from imtkit.store.numbered import newest_numbered
 
 Action = Literal["", "known", "silence", "join", "open", "resolve", "unknown"]
 
@@ -80,21 +83,32 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Playbook:
-    """What a workspace has to answer alerts with, and what it knows of the runs that go on."""
+    """What a workspace has to answer alerts with, and what it knows of the runs that go on.
+
+    ``counted`` are the last runs of their hour that rules began, by the keys of the entries.
+    """
 
     rulebook: Rulebook = field(default_factory=Rulebook)
     runbooks: tuple[Runbook, ...] = ()
     going: Going = field(default_factory=Going)
+    counted: dict[str, Entry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What stages may look at. ``now`` is when the alert came."""
+    """What stages may look at. ``now`` is when the alert came; ``batch`` is what is known of it
+    and of those before it that are not written yet.
+    """
 
     store: Store
     settings: Settings
     playbook: Playbook
     now: datetime
+    batch: Batch = field(default_factory=Batch)
+
+    def incident_with(self, key: str) -> str:
+        """The incident that has an entry of this key, or will have; else empty."""
+        return self.batch.incident_with(self.store, key)
 
 
 _GOING_ON = tuple(status for status in STATUSES if status in ("open", "acknowledged", "mitigated"))
@@ -114,8 +128,7 @@ def labels_of(notice: Notice) -> Mapping[str, str]:
 def recognise(case: Case, around: Surroundings) -> Case:
     """An episode that is in the log already goes to its incident; a repeat is 'known'."""
     notice, episode = case.notice, case.notice.episode
-    fired = around.store.find(f"{episode}/firing")
-    incident = fired.incident if fired else ""
+    incident = around.incident_with(f"{episode}/firing")
     if not incident and not notice.has_episode:
         episode, incident = _ongoing(notice, around) or (episode, "")
     case = replace(case, episode=episode, incident=incident)
@@ -123,8 +136,8 @@ def recognise(case: Case, around: Surroundings) -> Case:
         return replace(case, action="known") if incident else case
     if not incident:
         return replace(case, action="unknown")
-    over = around.store.find(f"{episode}/resolved")
-    return replace(case, action="known" if over else "resolve")
+    is_over = around.incident_with(f"{episode}/resolved")
+    return replace(case, action="known" if is_over else "resolve")
 
 
 def _ongoing(notice: Notice, around: Surroundings) -> tuple[str, str] | None:
@@ -132,7 +145,7 @@ def _ongoing(notice: Notice, around: Surroundings) -> tuple[str, str] | None:
     neither, and may send what it said earlier again.
     """
     at = notice.ended_at or notice.started_at
-    going = Query(statuses=_GOING_ON, modes=("live",))
+    going = Query(statuses=_GOING_ON, modes=("live",), alert=notice.fingerprint)
     for service in dict.fromkeys((notice.service, "")):
         for summary in around.store.incidents(replace(going, service=service)):
             incident = around.store.incident(summary.id)
@@ -170,11 +183,20 @@ def group(case: Case, around: Surroundings) -> Case:
     """
     if case.action:
         return case
+    if home := around.batch.homes.get(grouped_under(case.notice)):
+        return replace(case, action="join", incident=home.incident, standing=home.standing)
     if case.notice.service:
         return _with_its_service(case, around)
     if case.notice.group:
         return _with_its_group(case, around)
     return replace(case, action="open", opening=f"{case.episode}/opened")
+
+
+def grouped_under(notice: Notice) -> str:
+    """What alerts have in common that are one incident; empty for one that stands alone."""
+    if notice.service:
+        return f"service/{notice.service}"
+    return f"group/{notice.source}/{notice.group}" if notice.group else ""
 
 
 def _with_its_service(case: Case, around: Surroundings) -> Case:
@@ -205,13 +227,11 @@ def _with_its_group(case: Case, around: Surroundings) -> Case:
 
     The key makes two who open at the same time open one.
     """
-    digest = _digest(case.notice.group)
-    latest, number = "", 0
-    while opened := around.store.find(key := f"group/{case.notice.source}/{digest}/{number}"):
-        latest, number = opened.incident, number + 1
-    if latest and (severity := _severity_if_going_on(latest, around)):
-        return replace(case, action="join", incident=latest, standing=severity)
-    return replace(case, action="open", opening=key)
+    stem = f"group/{case.notice.source}/{_digest(case.notice.group)}"
+    count, opened = newest_numbered(around.store, lambda number: f"{stem}/{number - 1}")
+    if opened and (severity := _severity_if_going_on(opened.incident, around)):
+        return replace(case, action="join", incident=opened.incident, standing=severity)
+    return replace(case, action="open", opening=f"{stem}/{count}")
 
 
 def _severity_if_going_on(incident: str, around: Surroundings) -> str:
@@ -230,7 +250,8 @@ def _is_heard_of(incident: str, opened_at: datetime | None, around: Surroundings
     since = around.now - timedelta(minutes=around.settings.alerts.group_minutes)
     if opened_at is not None and opened_at >= since:
         return True
-    return around.store.incident(incident).entries[-1].recorded_at >= since
+    last = around.store.newest(incident)
+    return last is not None and last.recorded_at >= since
 
 
 def _digest(text: str) -> str:

@@ -32,13 +32,17 @@ FIELDS = (
 _DEEPEST = 100
 """Data nested deeper could be written from one place and be unreadable from another."""
 
+_EXACT = 2**53
+"""Whole numbers nearer to 0 are the same as a float."""
+
 _plain = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
 def canonical(value: Mapping[str, Any], what: str) -> bytes:
     """Canonical JSON; InputError when a value has no exact JSON form (NaN, 2**60, bytes …)."""
+    table = dict(value)
     try:
-        text = rfc8785.dumps(dict(value))
+        text = _plain(table).encode() if _is_plain(table) else rfc8785.dumps(table)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise InputError(
             f"The data of '{what}' cannot be kept exactly: {error}",
@@ -47,6 +51,23 @@ def canonical(value: Mapping[str, Any], what: str) -> bytes:
     if text.count(b"{") + text.count(b"[") > _DEEPEST and _depth(value) > _DEEPEST:
         raise InputError(f"The data of '{what}' is nested more than {_DEEPEST} deep.")
     return text
+
+
+def _is_plain(value: object) -> bool:
+    """Whether plain JSON with sorted names is RFC 8785's form of a value: it has no numbers but
+    whole ones that are exact, and ASCII names, whose order is the same in every encoding.
+    """
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return -_EXACT < value < _EXACT  # type: ignore[operator]
+    if kind is dict:
+        table: dict[object, object] = value  # type: ignore[assignment]
+        return all(
+            type(name) is str and name.isascii() and _is_plain(one) for name, one in table.items()
+        )
+    return kind in (list, tuple) and all(map(_is_plain, value))  # type: ignore[call-overload]
 
 
 def _depth(value: object) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,29 +45,37 @@ class SqlStore:
         A draft whose ``key`` is known adds nothing and returns the entry stored first.
         NotFoundError for an incident that was never opened.
         """
+        return self.append_each({incident: drafts})[incident]
+
+    def append_each(self, drafts: Mapping[str, Sequence[Draft]]) -> dict[str, list[Entry]]:
+        """The same for several incidents in one write: all of it is on disk, or nothing."""
+        told = {incident: _told(each) for incident, each in drafts.items()}
         with self._engine.writing() as connection:
-            return self._store(connection, incident, drafts)
+            return {
+                incident: self._store(connection, incident, each) for incident, each in told.items()
+            }
 
     def change(self, incident: str, decide: Decide) -> list[Entry]:
         """Append what ``decide`` says of the incident as it stands, nobody writing between."""
         with self._engine.writing() as connection:
             stands = fold(incident, self._known(connection, incident))
-            return self._store(connection, incident, decide(stands))
+            return self._store(connection, incident, _told(decide(stands)))
 
     def open_incident(self, draft: Draft) -> Entry:
         """Store an opening under the year's next free id, such as INC-2026-0042."""
+        told = _told([draft])
         with self._engine.writing() as connection:
             first = self._by_key(connection, draft.key)
             if first is not None:
                 return first
             id_ = projection.next_id(connection, self._clock.now().year)
-            return self._store(connection, id_, [draft], is_new=True)[0]
+            return self._store(connection, id_, told, is_new=True)[0]
 
     def _store(
         self,
         connection: sa.Connection,
         incident: str,
-        drafts: Sequence[Draft],
+        told: Sequence[tuple[Draft, str]],
         *,
         is_new: bool = False,
     ) -> list[Entry]:
@@ -78,14 +86,17 @@ class SqlStore:
         place = (newest or 0, ends.n, ends.hash) if ends else (newest or 0, 0, "")
         stored: list[Entry] = []
         rows: list[dict[str, Any]] = []
-        for draft in drafts:
-            first = self._by_key(connection, draft.key)
-            first = first or next((e for e in stored if e.key and e.key == draft.key), None)
+        keys = [draft.key for draft, _ in told if draft.key is not None]
+        known = self._by_keys(connection, keys)
+        for draft, text in told:
+            first = None if draft.key is None else known.get(draft.key)
             if first is None:
-                row = self._row(draft, incident, place)
+                row = self._row(draft, text, incident, place)
                 place = (row["seq"], row["n"], row["hash"])
                 rows.append(row)
                 first = _entry(row)
+                if draft.key is not None:
+                    known[draft.key] = first
             stored.append(first)
         if rows:
             self._ask.insert.run_each(connection, rows)
@@ -95,7 +106,9 @@ class SqlStore:
                 projection.write(connection, whole)
         return stored
 
-    def _row(self, draft: Draft, incident: str, place: tuple[int, int, str]) -> dict[str, Any]:
+    def _row(
+        self, draft: Draft, data: str, incident: str, place: tuple[int, int, str]
+    ) -> dict[str, Any]:
         now = self._clock.now()
         seq, n, prev = place
         row: dict[str, Any] = {
@@ -109,7 +122,7 @@ class SqlStore:
             "actor": draft.actor,
             "source": draft.source,
             "visibility": draft.visibility,
-            "data": canonical(draft.data, draft.type).decode(),
+            "data": data,
             "key": draft.key,
             "prev": prev,
         }
@@ -132,6 +145,9 @@ class SqlStore:
             return None
         row = self._ask.by_key.run(connection, {"key": key}).one_or_none()
         return _entry(row._mapping) if row else None
+
+    def _by_keys(self, connection: sa.Connection, keys: Collection[str]) -> dict[str, Entry]:
+        return {str(row["key"]): _entry(row) for row in self._ask.keyed(connection, keys)}
 
     # Reading
 
@@ -160,6 +176,18 @@ class SqlStore:
         with self._engine.reading() as connection:
             found = (self._by_key(connection, key) for key in keys)
             return next((entry for entry in found if entry is not None), None)
+
+    def found(self, keys: Collection[str]) -> dict[str, Entry]:
+        """The entries that are stored under these idempotency keys, by key; asked for together."""
+        with self._engine.reading() as connection:
+            return self._by_keys(connection, keys)
+
+    def newest(self, incident: str) -> Entry | None:
+        """The last entry of an incident's chain, or of the workspace's; None without any."""
+        wanted = sa.select(entries).where(entries.c.incident == incident)
+        with self._engine.reading() as connection:
+            row = connection.execute(wanted.order_by(entries.c.n.desc()).limit(1)).one_or_none()
+        return _entry(row._mapping) if row else None
 
     def incident(self, incident: str) -> Incident:
         """The incident as its entries say it is; NotFoundError names the nearest id."""
@@ -294,6 +322,11 @@ class SqlStore:
     def close(self) -> None:
         """Let go of connections."""
         self._engine.close()
+
+
+def _told(drafts: Sequence[Draft]) -> list[tuple[Draft, str]]:
+    """Drafts with their data as it is stored; before it is anybody's turn to write."""
+    return [(draft, canonical(draft.data, draft.type).decode()) for draft in drafts]
 
 
 def _shows_in_lists(row: Mapping[str, Any]) -> bool:

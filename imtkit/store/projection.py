@@ -13,7 +13,8 @@ from imtkit.contracts import Query
 from imtkit.model.entries import utc_from_text, utc_text
 from imtkit.model.fold import summarise
 from imtkit.model.incident import Incident, Summary
-from imtkit.store.schema import incidents
+from imtkit.store.chain import canonical
+from imtkit.store.schema import entries, incidents
 
 _ID = re.compile(r"INC-(\d{4})-(\d+)")
 _TIMES = ("opened_at", "acknowledged_at", "mitigated_at", "resolved_at", "closed_at")
@@ -72,6 +73,14 @@ def read(connection: sa.Connection, query: Query) -> list[Summary]:
     if query.service:
         quoted = json.dumps(query.service, ensure_ascii=False)
         wanted = wanted.where(incidents.c.services.contains(quoted, autoescape=True))
+    if query.alert:
+        told = canonical({"fingerprint": query.alert}, "a query").decode()[1:-1]
+        came = sa.select(entries.c.n).where(
+            entries.c.incident == incidents.c.id,
+            entries.c.type == "alert.received",
+            entries.c.data.contains(told, autoescape=True),  # perhaps only as a label
+        )
+        wanted = wanted.where(came.exists())
     if query.text:
         wanted = wanted.where(incidents.c.title.icontains(_keepable(query.text), autoescape=True))
     match = _ID.fullmatch(query.before)

@@ -6,8 +6,9 @@ SQLite needs to run it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,6 +33,10 @@ _MOVE_HEAD = (
 )
 _NEWEST = sa.select(sa.func.max(entries.c.seq))
 _BY_KEY = sa.select(entries).where(entries.c.key == sa.bindparam("key"))
+KEYS = 32
+"""How many keys one statement asks for: with fewer, the last stands there more than once."""
+_SLOTS = tuple(f"key{number}" for number in range(KEYS))
+_BY_KEYS = sa.select(entries).where(entries.c.key.in_([sa.bindparam(slot) for slot in _SLOTS]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +73,22 @@ class Statements:
     newest: Prepared
     ends: Prepared
     by_key: Prepared
+    by_keys: Prepared
     insert: Prepared
     insert_head: Prepared
     move_head: Prepared
+
+    def keyed(self, connection: sa.Connection, keys: Collection[str]) -> Iterator[sa.RowMapping]:
+        """The rows of the entries that are stored under any of these keys."""
+        wanted = list(dict.fromkeys(keys))
+        for place in range(0, len(wanted), KEYS):
+            few = wanted[place : place + KEYS]
+            if len(few) == 1:
+                found = self.by_key.run(connection, {"key": few[0]})
+            else:
+                told = dict(zip_longest(_SLOTS, few, fillvalue=few[-1]))
+                found = self.by_keys.run(connection, told)
+            yield from found.mappings()
 
 
 def statements_for(dialect: sa.Dialect) -> Statements:
@@ -86,6 +104,7 @@ def statements_for(dialect: sa.Dialect) -> Statements:
         newest=prepared(_NEWEST),
         ends=prepared(_ENDS),
         by_key=prepared(_BY_KEY),
+        by_keys=prepared(_BY_KEYS),
         insert=prepared(sa.insert(entries)),
         insert_head=prepared(sa.insert(heads)),
         move_head=prepared(_MOVE_HEAD),

@@ -93,6 +93,41 @@ def test_an_append_returns_what_is_read_afterwards(store: SqlStore) -> None:
     assert store.find("k") == stored
 
 
+def test_many_keys_are_asked_for_together(store: SqlStore) -> None:
+    """However many there are, each that is there comes with its entry; the others do not."""
+    incident = opened(store)
+    kept = store.append(incident, *(note(f"a{n}", key=f"k{n}") for n in range(70)))
+    wanted = [f"k{n}" for n in range(-3, 73)]
+    assert store.found(wanted) == {one.key: one for one in kept}
+    assert store.found(["k5", "k5"]) == {"k5": kept[5]}
+    assert store.found([]) == store.found(["k-1"]) == {}
+
+
+def test_several_incidents_are_written_in_one_go(store: SqlStore) -> None:
+    """Each gets its own, a known key its first entry; if one cannot be, none of it is stored."""
+    first, second = opened(store), opened(store)
+    store.append(first, note("there", key="k"))
+    drafts = {second: [note("b"), note("again", key="k")], WORKSPACE: [note("w")], first: []}
+    stored = store.append_each(drafts)
+    assert [e.data["text"] for e in stored[second]] == ["b", "there"]
+    assert [e.incident for e in stored[WORKSPACE]] == [WORKSPACE]
+    assert stored[first] == []
+    before = list(store.entries())
+    with pytest.raises(NotFoundError):
+        store.append_each({first: [note("c")], "INC-1999-0001": [note("d")]})
+    assert list(store.entries()) == before
+    assert store.verify() == []
+
+
+def test_the_newest_entry_of_a_chain_is_read_alone(store: SqlStore) -> None:
+    """It is the last that was written there; a chain without entries has none."""
+    first, second = opened(store), opened(store)
+    (last,) = store.append(first, note("last"))
+    store.append(second, note("elsewhere"))
+    assert store.newest(first) == last
+    assert store.newest(WORKSPACE) is None
+
+
 def test_each_entry_links_to_the_one_before_it_in_its_incident(store: SqlStore) -> None:
     """``prev`` is the hash of the entry before; the first has none."""
     first, second = opened(store), opened(store)
@@ -502,3 +537,14 @@ def test_anchors_of_another_log_are_missed(store: SqlStore) -> None:
     incident = opened(store)
     faults = store.verify([Head("INC-2020-0001", 3, "0" * 64), Head(incident, 2, "0" * 64)])
     assert [(f.incident, f.n) for f in faults] == [("INC-2020-0001", 3), (incident, 2)]
+
+
+def test_incidents_are_found_by_the_fingerprint_of_an_alert(store: SqlStore) -> None:
+    """Whatever stands in it; an incident that no alert came to is not among them."""
+    hit, other = opened(store), opened(store)
+    for name in ("a", 'b"%_\\ü'):
+        told = {"fingerprint": name, "labels": {}}
+        store.append(hit, Draft("alert.received", told, actor="automation/x", source="alert"))
+        store.append(other, note(f'"fingerprint":"{name}"'))
+        assert [s.id for s in store.incidents(Query(alert=name))] == [hit]
+    assert store.incidents(Query(alert="%")) == []

@@ -18,6 +18,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from imtkit.contracts import Fault, Head
+from imtkit.errors import InputError
 from imtkit.model.entries import WORKSPACE, Draft
 from imtkit.store import open_store
 from imtkit.store.chain import FIELDS, canonical, hash_of
@@ -249,3 +250,24 @@ def test_the_quick_hash_is_the_slow_hash(row: dict[str, Any], data: dict[str, An
         hash_of({**row, "data": text})
         == hashlib.sha256(rfc8785.dumps({**row, "data": data})).hexdigest()
     )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.text() | st.integers() | st.floats(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(data=st.dictionaries(st.text(), JSON))
+def test_plain_data_is_written_as_all_data_is(data: dict[str, Any]) -> None:
+    """What is quick to write is byte for byte RFC 8785's form; what has none is refused."""
+    import rfc8785
+
+    try:
+        wanted = rfc8785.dumps(data)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
+        with pytest.raises(InputError):
+            canonical(data, "x")
+    else:
+        assert canonical(data, "x") == wanted
