@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Literal, cast
 
 from imtkit.config import FILE, Settings
-from imtkit.config.alerts import RuleSettings, SilenceSettings
+from imtkit.config.alerts import NEVER, RuleSettings, SilenceSettings
 from imtkit.config.patterns import Pattern, pattern_from_text
 from imtkit.errors import ConfigError, NotFoundError
 from imtkit.model.words import moment_text, one_line
@@ -89,22 +89,43 @@ class Silence:
 
     @property
     def name(self) -> str:
-        """What people call it: its reason, else its end."""
-        return self.settings.reason or f"until {moment_text(self.settings.ends_at)}"
+        """What people call it: its reason, else when it is on."""
+        return self.settings.reason or self._times
 
     def is_on(self, at: datetime) -> bool:
         """Whether it counts at this time; its end is no part of it."""
-        return self.settings.starts_at <= at < self.settings.ends_at
+        window = self.settings.window
+        is_its_time = self.settings.starts_at <= at < self.settings.ends_at
+        return is_its_time and (window is None or window.is_on(at))
+
+    def until(self, at: datetime) -> datetime | None:
+        """When it ends that is on now, or this window of it; None when it has no end in sight."""
+        end, window = self.settings.ends_at, self.settings.window
+        closes = window.ends_after(at) if window else end
+        return None if closes is None and end == NEVER else min(closes or end, end)
 
     def time_verdict(self, at: datetime) -> Verdict:
         """Whether it counts at this time, and why."""
-        end = moment_text(self.settings.ends_at)
+        window = self.settings.window
         if at >= self.settings.ends_at:
-            return Verdict(f"until {end}", is_met=False, reason="it is over")
-        start = moment_text(self.settings.starts_at)
-        is_on = self.is_on(at)
-        reason = "it is on" if is_on else f"it begins {start}"
-        return Verdict(f"until {end}", is_met=is_on, reason=reason)
+            return Verdict(self._times, is_met=False, reason="it is over")
+        if at < self.settings.starts_at:
+            start = moment_text(self.settings.starts_at)
+            return Verdict(self._times, is_met=False, reason=f"it begins {start}")
+        if window is None:
+            return Verdict(self._times, is_met=True, reason="it is on")
+        if not window.is_on(at):
+            reason = f"it is {window.shown(at)} there"
+            return Verdict(self._times, is_met=False, reason=reason)
+        until = self.until(at)
+        end = f"until {moment_text(until)}" if until else "with no end in sight"
+        return Verdict(self._times, is_met=True, reason=f"it is on {end}")
+
+    @property
+    def _times(self) -> str:
+        end, window = self.settings.ends_at, self.settings.window
+        bound = "" if end == NEVER else f"until {moment_text(end)}"
+        return ", ".join(part for part in (window.text if window else "", bound) if part)
 
 
 @dataclass(frozen=True, slots=True)

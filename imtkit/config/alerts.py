@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from imtkit.config import windows
 from imtkit.config.shapes import table_of
+from imtkit.config.windows import Window
 from imtkit.errors import ConfigError, suggestion
+from imtkit.model.words import one_line
 
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema
@@ -50,6 +53,10 @@ _SIGNING = ("pagerduty", "sns", "sentry")
 
 _LONGEST_NAME = 100
 """Characters of a role or of a person's name."""
+
+_ALWAYS = datetime(1, 1, 2, tzinfo=UTC)
+NEVER = datetime(9999, 12, 30, tzinfo=UTC)
+"""The end of a silence that has none: only its window says when it is on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +106,16 @@ class RuleSettings:
 
 @dataclass(frozen=True, slots=True)
 class SilenceSettings:
-    """Alerts that are written down and start nothing for a while. Times are aware UTC."""
+    """Alerts that are written down and start nothing for a while. Times are aware UTC.
+
+    With a ``window`` only while that is on, from its start to its end.
+    """
 
     reason: str
     match: tuple[str, ...]
     starts_at: datetime
     ends_at: datetime
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +182,8 @@ def alert_tables() -> dict[str, CoreSchema]:
         per_hour=number,
         at_once=number,
     )
-    silence = table_of("ends_at", reason=text, match=texts, starts_at=moment, ends_at=moment)
+    when = dict.fromkeys(windows.NAMES, core.any_schema())  # windows says what is wrong there
+    silence = table_of(reason=text, match=texts, starts_at=moment, ends_at=moment, **when)
     return {
         "sources": core.dict_schema(text, source, strict=True),
         "rules": core.list_schema(rule, strict=True),
@@ -197,7 +209,10 @@ def alert_settings(table: Mapping[str, Any], path: Path) -> AlertSettings:
     for name in {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"{path}: two of [[alerts.rules]] are called '{name}'.")
     sources = {name: _source(name, one, path) for name, one in table.get("sources", {}).items()}
-    silences = tuple(_silence(one, path) for one in table.get("silences", ()))
+    silences = tuple(
+        _silence(one, f"{path}: [[alerts.silences]] '{one_line(one.get('reason', '')) or number}'")
+        for number, one in enumerate(table.get("silences", ()), start=1)
+    )
     rest = {name: table[name] for name in ("group_minutes",) if name in table}
     return AlertSettings(sources, rules, silences, **rest)
 
@@ -249,17 +264,22 @@ def roles_of(table: Mapping[str, str], place: str) -> dict[str, str]:
     return {"owner" if r.casefold() == "owner" else r: who for r, who in trimmed.items()}
 
 
-def _silence(table: Mapping[str, Any], path: Path) -> SilenceSettings:
-    ends_at = table["ends_at"]
-    starts_at = table.get("starts_at", datetime(1, 1, 2, tzinfo=UTC))
+def _silence(table: Mapping[str, Any], place: str) -> SilenceSettings:
+    window = windows.window_from_table(table, place)
+    if window is None and "ends_at" not in table:
+        raise ConfigError(
+            f"{place} does not say when it ends.",
+            hint="Add ends_at = 2026-11-21T23:00:00+01:00, or times at which it is on.",
+        )
+    starts_at, ends_at = table.get("starts_at", _ALWAYS), table.get("ends_at", NEVER)
     for moment in (starts_at, ends_at):
         if moment.tzinfo is None:
             raise ConfigError(
-                f"{path}: [[alerts.silences]] says {moment.isoformat()}, which has no time zone.",
+                f"{place} says {moment.isoformat()}, which has no time zone.",
                 hint="Write 2026-11-21T20:00:00+01:00, or end it with Z.",
             )
     spans = (starts_at.astimezone(UTC), ends_at.astimezone(UTC))
-    return SilenceSettings(table.get("reason", ""), tuple(table.get("match", ())), *spans)
+    return SilenceSettings(table.get("reason", ""), tuple(table.get("match", ())), *spans, window)
 
 
 def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:

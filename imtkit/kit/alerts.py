@@ -112,7 +112,7 @@ def take_in(desk: Desk, notice: Notice, around: Surroundings) -> Outcome:
     case = considered(notice, around)
     match case.action:
         case "silence":
-            _hold_back(desk, case)
+            _hold_back(desk, case, around.now)
         case "resolve":
             _resolve(desk, case)
         case "open" | "join":
@@ -190,11 +190,14 @@ def _received(desk: Desk, case: Case) -> Draft:
     return desk.draft("alert.received", _told(case.notice), key=f"{case.episode}/firing")
 
 
-def _hold_back(desk: Desk, case: Case) -> None:
-    """Write a silenced alert down, once for each silence; under no key that makes it known."""
+def _hold_back(desk: Desk, case: Case, now: datetime) -> None:
+    """Write a silenced alert down, once for each silence and each window of one that comes again;
+    under no key that makes it known.
+    """
     if case.silence is None:
         return
-    until = utc_text(case.silence.settings.ends_at)
+    end = case.silence.until(now)
+    until = utc_text(end) if end else ""
     data = {**_told(case.notice), "silence": case.silence.name, "until": until}
     key = f"{case.episode}/silenced/{until}"
     desk.store.append(WORKSPACE, desk.draft("alert.silenced", data, key=key))

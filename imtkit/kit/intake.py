@@ -3,7 +3,8 @@
 What is posted is kept whole, as one entry of the workspace's chain: a body of 10 MB makes the
 log 10 MB larger, for good. The same body from the same source is kept once, however often it
 is sent, as long as it tells of which occurrence of its alerts it speaks: its key is its SHA-256.
-A sender that tells neither a time nor an id sends the same body for the next one.
+A sender that tells neither a time nor an id sends the same body for the next one. What a silence
+holds back is kept anew when that is over: it counts then.
 
 Entries ``deliveries.handled`` say how far the kept deliveries have become alerts, so that
 whoever dies in between loses nothing: what comes after the newest of them is handled again,
@@ -16,12 +17,13 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from imtkit import config
 from imtkit.alerts import sns
 from imtkit.alerts.payloads import Delivery, delivery_from
-from imtkit.alerts.pipeline import Playbook
+from imtkit.alerts.pipeline import Playbook, labels_of
+from imtkit.alerts.rules import Silence, does_match, rulebook_from_settings
 from imtkit.alerts.signatures import check
 from imtkit.alerts.sns import Certificates, check_sns
 from imtkit.config import Settings
@@ -36,7 +38,7 @@ from imtkit.errors import (
 )
 from imtkit.kit import alerts
 from imtkit.kit.desk import Desk
-from imtkit.model.entries import AUTOMATION, WORKSPACE, Draft, Entry
+from imtkit.model.entries import AUTOMATION, WORKSPACE, Draft, Entry, utc_text
 
 __all__ = [
     "Certificates",
@@ -49,6 +51,7 @@ __all__ = [
     "progress",
     "prove",
     "read",
+    "silences_of",
     "unusable",
 ]
 
@@ -70,6 +73,9 @@ KEPT_HEADERS = (
 _PAGE = 10
 """How many entries are read at once: each may hold the largest body that is taken."""
 
+_LONGEST_WAIT = timedelta(seconds=10)
+"""How long at most a delivery waits to be kept, before its sender is told to come again."""
+
 _TRIES = 3
 """How often a delivery is handled that fails by a fault of ours, before it is set aside."""
 
@@ -79,7 +85,8 @@ class Posted:
     """What a sender posted: proven to be its own, and readable.
 
     ``confirm`` is the address by which an SNS ``topic`` wants its subscription confirmed.
-    ``says_when``: every alert in it tells which occurrence of it this is.
+    ``says_when``: every alert in it tells which occurrence of it this is. ``held_until`` is the
+    end of the first silence that speaks of one of its alerts now; empty: none does.
     """
 
     source: str
@@ -89,6 +96,7 @@ class Posted:
     confirm: str = ""
     topic: str = ""
     says_when: bool = True
+    held_until: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,7 @@ def read(
     *,
     now: datetime,
     certificates: Certificates,
+    silences: Sequence[Silence] = (),
 ) -> Posted:
     """What was posted, once it is known to be the sender's and can be read. Nothing is stored.
 
@@ -135,7 +144,32 @@ def read(
         subscribe_url or delivery.confirm,
         delivery.topic,
         all(notice.has_episode for notice in delivery.notices),
+        _held_until(delivery, silences, now),
     )
+
+
+def silences_of(settings: Settings) -> tuple[Silence, ...]:
+    """The workspace's silences; none where rules cannot be meant, which nothing is handled by."""
+    try:
+        return rulebook_from_settings(settings).silences
+    except ConfigError:
+        return ()
+
+
+def _held_until(delivery: Delivery, silences: Sequence[Silence], now: datetime) -> str:
+    """When the first silence ends that holds one of the alerts back; one that begins while the
+    delivery waits to be kept is on already.
+    """
+    moments = (now + _LONGEST_WAIT, now)
+    on = [(one, at) for one in silences for at in moments if one.is_on(at)]
+    held = [
+        silence.until(at)
+        for silence, at in on
+        for notice in delivery.notices
+        if does_match(silence.matchers, labels_of(notice))
+    ]
+    ends = [end for end in held if end is not None]
+    return utc_text(min(ends)) if ends else "for-good" if held else ""
 
 
 def parse(source: SourceSettings, body: bytes, *, now: datetime) -> tuple[str, Delivery]:
@@ -324,5 +358,6 @@ def _received(desk: Desk, posted: Posted) -> Draft:
         "sha256": posted.sha256,
     }
     machine = desk.acting_as(f"{AUTOMATION}{posted.source}", "alert")
-    key = f"delivery/{posted.source}/{posted.sha256}" if posted.says_when else None
+    held = f"/held/{posted.held_until}" if posted.held_until else ""
+    key = f"delivery/{posted.source}/{posted.sha256}{held}" if posted.says_when else None
     return machine.draft("delivery.received", data, key=key)

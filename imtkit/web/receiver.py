@@ -54,6 +54,7 @@ class Receiver:
 
     def __init__(self, settings: Settings, writer: Writer, metrics: Metrics) -> None:
         self._sources = settings.alerts.sources
+        self._silences = intake.silences_of(settings)
         self._most_body = settings.serve.most_body_mb * 10**6
         self._room = Room(max(8 * self._most_body, 64 * 10**6))
         self._writer, self._metrics = writer, metrics
@@ -107,7 +108,12 @@ class Receiver:
             posted = await loop.run_in_executor(
                 self._hands,
                 lambda: intake.read(
-                    source, request.headers, body, now=now, certificates=self._certificates
+                    source,
+                    request.headers,
+                    body,
+                    now=now,
+                    certificates=self._certificates,
+                    silences=self._silences,
                 ),
             )
             if posted.confirm:

@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 
 from imtkit.alerts.payloads import delivery_from
+from imtkit.alerts.rules import rulebook_from_settings
 from imtkit.alerts.signatures import can_sign
 from imtkit.config import load_settings
 from imtkit.config.alerts import KINDS, SourceSettings
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "alert-sources.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = DOCS / "alert-sources.md"
 
 
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of the page that are in a language."""
-    text = PAGE.read_text(encoding="utf-8")
+def blocks(language: str, page: Path = PAGE) -> list[str]:
+    """The fenced blocks of a page that are in a language."""
+    text = page.read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
@@ -38,6 +40,16 @@ def test_every_table_is_read_and_every_kind_has_one(tmp_path: Path) -> None:
     assert {source.kind for source in found} == set(KINDS)
     assert all(can_sign(source.kind) for source in found if source.proof == "signature")
     assert all(tomllib.loads(block).keys() == {"alerts"} for block in blocks("toml"))
+
+
+def test_every_rule_and_silence_of_the_docs_is_read(tmp_path: Path) -> None:
+    """What docs/alert-rules.md shows can be put into imt.toml as it stands."""
+    found = []
+    for block in blocks("toml", DOCS / "alert-rules.md"):
+        (tmp_path / "imt.toml").write_text(block, encoding="utf-8")
+        book = rulebook_from_settings(load_settings(tmp_path))
+        found += [one.name for one in (*book.rules, *book.silences)]
+    assert found == ["orders-fail", "the disks are moved", "sunday backups"]
 
 
 def test_the_template_for_datadog_is_understood() -> None:

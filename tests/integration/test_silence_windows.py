@@ -1,0 +1,145 @@
+"""Silences that come again: read from imt.toml, held against what senders send again and again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from clocks import FixedClock
+from serving import message
+
+from imtkit.config import Settings, load_settings
+from imtkit.config.alerts import SourceSettings
+from imtkit.errors import ConfigError
+from imtkit.kit import Desk, intake
+from imtkit.kit.intake import Certificates
+from imtkit.model.entries import WORKSPACE, Entry
+
+OPEN = SourceSettings("open", "alertmanager", proof="none")
+BACKUPS = """
+[[alerts.silences]]
+reason = "sunday backups"
+match = ['service="orders"']
+weekdays = ["sunday"]
+times = ["02:00-04:00"]
+location = "Europe/Berlin"
+"""
+
+
+def settings_with(workspace: Path, text: str) -> Settings:
+    """What an imt.toml with this at its end says."""
+    with (workspace / "imt.toml").open("a") as file:
+        file.write(text)
+    return load_settings(workspace)
+
+
+class Sender:
+    """Posts one body again and again; what is kept is handled at once."""
+
+    def __init__(self, desk: Desk) -> None:
+        told = replace(desk.settings.alerts, sources={"open": OPEN})
+        self.desk = replace(desk, settings=replace(desk.settings, alerts=told))
+        self.silences = intake.silences_of(desk.settings)
+
+    def send(self, number: int = 1) -> list[Entry]:
+        """What the body left in the workspace's chain, but for how far deliveries are handled."""
+        now = self.desk.clock.now()
+        posted = intake.read(
+            OPEN, {}, message(number), now=now, certificates=Certificates(), silences=self.silences
+        )
+        before = len(list(self.desk.store.entries(WORKSPACE)))
+        intake.keep(self.desk, [posted])
+        intake.handle_next(self.desk, intake.progress(self.desk))
+        found = list(self.desk.store.entries(WORKSPACE, after=before))
+        return [entry for entry in found if entry.type != "deliveries.handled"]
+
+
+def test_what_still_fires_after_its_window_counts(
+    desk: Desk, workspace: Path, clock: FixedClock
+) -> None:
+    """The same body, sent again: written down once in the window, and an incident after it."""
+    sender = Sender(replace(desk, settings=settings_with(workspace, BACKUPS)))
+    clock.moment = datetime(2026, 11, 22, 1, 30, tzinfo=UTC)
+    assert [one.type for one in sender.send()] == ["delivery.received", "alert.silenced"]
+    clock.move(minutes=20)
+    assert sender.send() == []
+    clock.move(minutes=70)
+    assert [one.type for one in sender.send()] == ["delivery.received"]
+    (incident,) = desk.store.incidents()
+    assert incident.services == ("orders",)
+    clock.move(hours=5)
+    assert sender.send() == []
+
+
+def test_each_window_writes_a_held_back_alert_down_anew(
+    desk: Desk, workspace: Path, clock: FixedClock
+) -> None:
+    """With the end of its own window, on the sunday on which the clocks went back too."""
+    sender = Sender(replace(desk, settings=settings_with(workspace, BACKUPS)))
+    untils = []
+    for day in (datetime(2026, 10, 18, 1, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC)):
+        for minutes in (0, 30):
+            clock.moment = day + timedelta(minutes=minutes)
+            untils += [one.data["until"] for one in sender.send() if one.type == "alert.silenced"]
+    assert untils == ["2026-10-18T02:00:00.000000Z", "2026-10-25T03:00:00.000000Z"]
+    assert desk.store.incidents() == []
+
+
+def test_a_window_that_begins_while_a_delivery_waits_loses_nothing(
+    desk: Desk, workspace: Path, clock: FixedClock
+) -> None:
+    """Read a moment before it, kept a moment after: it still counts when it is sent again."""
+    sender = Sender(replace(desk, settings=settings_with(workspace, BACKUPS)))
+    clock.moment = datetime(2026, 11, 22, 1, tzinfo=UTC) - timedelta(seconds=2)
+    early = intake.read(
+        OPEN,
+        {},
+        message(),
+        now=clock.now(),
+        certificates=Certificates(),
+        silences=sender.silences,
+    )
+    clock.move(seconds=3)
+    intake.keep(sender.desk, [early])
+    intake.handle_next(sender.desk, intake.progress(sender.desk))
+    assert desk.store.incidents() == []
+    clock.move(hours=3)
+    sender.send()
+    assert len(desk.store.incidents()) == 1
+
+
+def test_a_plain_silence_that_is_over_lets_what_still_fires_count(
+    desk: Desk, workspace: Path, clock: FixedClock
+) -> None:
+    """One that ends at a time is no different, nor is what never ends in sight."""
+    until = "[[alerts.silences]]\nmatch = ['service=\"orders\"']\nends_at = 2026-11-21T13:00:00Z\n"
+    ever = until.replace("ends_at = 2026-11-21T13:00:00Z", 'weekdays = ["sunday:saturday"]')
+    sender = Sender(replace(desk, settings=settings_with(workspace, until)))
+    assert [one.type for one in sender.send()] == ["delivery.received", "alert.silenced"]
+    clock.move(hours=1)
+    sender.send()
+    assert len(desk.store.incidents()) == 1
+    sender = Sender(replace(desk, settings=settings_with(workspace, ever)))
+    assert [one.data.get("until") for one in sender.send(2)] == [None, ""]
+    clock.move(hours=5)
+    assert sender.send(2) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("reason = 'x'", "'x' does not say when it ends"),
+        ("times = ['22:00-02:00']", "'1': times '22:00-02:00' does not end after it begins"),
+        ("ends_at = 2026-11-22T10:00:00", "says 2026-11-22T10:00:00, which has no time zone"),
+        ("weekday = ['sunday']", "'alerts.silences.0.weekday' is not a setting imtkit knows"),
+    ],
+)
+def test_a_silence_that_cannot_be_meant_is_named(workspace: Path, text: str, what: str) -> None:
+    """By file, table and what stands there, with a hint."""
+    with pytest.raises(ConfigError) as refused:
+        settings_with(workspace, f"[[alerts.silences]]\nmatch = ['a=b']\n{text}\n")
+    assert what in str(refused.value)
+    assert str(workspace / "imt.toml") in str(refused.value)
+    assert refused.value.hint
