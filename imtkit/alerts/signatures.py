@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from imtkit.config.alerts import SourceSettings
+from imtkit.config.alerts import CANNOT_SIGN, KINDS, SourceSettings
 from imtkit.errors import SignatureError
 
 TOLERANCE = timedelta(minutes=5)
@@ -22,7 +22,6 @@ TOLERANCE = timedelta(minutes=5)
 
 GRAFANA_HEADER = "X-Grafana-Alerting-Signature"
 
-_SIGNING = frozenset(("grafana", "pagerduty", "sns", "sentry", "zabbix", "mapped"))
 _UNSIGNED = "Does the sender sign what it posts, and do proxies in between keep its headers?"
 _UNTOLD = "Give the sender the secret as a bearer token, or as the password of any user."
 _OTHER = "Compare the secret that imt.toml refers to with the sender's."
@@ -71,11 +70,8 @@ class _Claim:
 
 
 def can_sign(kind: str) -> bool:
-    """Whether this kind of sender can sign what it posts, so that it may be asked to.
-
-    Alertmanager, Datadog and Opsgenie cannot; a Zabbix media type's script can.
-    """
-    return kind in _SIGNING
+    """Whether this kind of sender can sign what it posts, so that it may be asked to."""
+    return kind in KINDS and kind not in CANNOT_SIGN
 
 
 def check(

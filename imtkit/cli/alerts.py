@@ -1,4 +1,4 @@
-"""``imt alerts``: take in alerts, explain what rules make of them, test the rules."""
+"""``imt alerts``: take in alerts, explain what rules make of them, see what senders posted."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from imtkit.cli.face import Face, Noun, everywhere, pass_face
+from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
 from imtkit.errors import ImtkitError, InputError, PayloadError
-from imtkit.model.words import one_line, value_text
+from imtkit.model.words import moment_text, one_line, size_text, value_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
     from imtkit.kit import Desk
     from imtkit.kit.alert_rules import Explanation, Foreseen, Judged
     from imtkit.kit.alert_tests import Result
     from imtkit.kit.alerts import Outcome
+    from imtkit.kit.deliveries import Kept, Retried
 
 MOST_BYTES = 10_000_000
 Of = TypeVar("Of")
@@ -120,6 +125,51 @@ def test(face: Face, files: tuple[Path, ...]) -> None:
             f"{len(failed)} of {len(results)} rule test{'s' if len(results) > 1 else ''} failed."
         )
         raise ImtkitError(count, hint="See why with: imt alerts explain FILE")
+
+
+@alerts.command("list", examples=("imt alerts list", "imt alerts list --refused"))
+@click.option("--refused", "is_refused", is_flag=True, help="Only what was refused, and is still.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@everywhere
+@pass_face
+def list_(face: Face, is_refused: bool, limit: int) -> None:
+    """List what senders posted and what became of it, and what silences held back; newest first."""
+    from imtkit.kit import deliveries
+
+    with face.desk() as desk:
+        show = deliveries.refused if is_refused else deliveries.list_
+        found = show(desk, limit=limit)
+    if face.is_json:
+        face.give_json(found)
+    elif found:
+        face.draw(_deliveries(found))
+    else:
+        face.say("Nothing was refused." if is_refused else "Nothing was posted yet.")
+    if any(one.fate == "refused" for one in found) and not face.is_json:
+        face.say("When the reason is mended: imt alerts retry N, or imt alerts retry --all")
+
+
+@alerts.command(examples=("imt alerts retry 12", "imt alerts retry --all"))
+@click.argument("places", nargs=-1, type=click.IntRange(min=1), metavar="[N]...")
+@click.option("--all", "is_all", is_flag=True, help="All that were refused, and are still.")
+@writes
+@pass_face
+def retry(face: Face, places: tuple[int, ...], is_all: bool) -> None:
+    """Handle refused deliveries again, by their numbers in 'imt alerts list'; twice is once."""
+    from imtkit.kit import deliveries
+
+    if bool(places) is is_all:
+        raise InputError("Say which: the numbers of deliveries, or --all.")
+    with face.desk() as desk:
+        chosen = reversed(deliveries.refused(desk)) if is_all else ()
+        done = deliveries.retry(desk, places or [one.place for one in chosen])
+    if done or face.is_json:
+        face.give(done, "\n".join(line for one in done for line in _retried_lines(one)))
+    else:
+        face.say("Nothing was refused.")
+    if failed := [one for one in done if one.reason]:
+        count = f"{len(failed)} of {len(done)} deliver{'ies are' if len(done) > 1 else 'y is'}"
+        raise ImtkitError(f"{count} refused still.", hint="Mend the reason, and retry.")
 
 
 _NOTHING = "The payload holds no alert."
@@ -252,6 +302,40 @@ def _book_lines(book: Foreseen) -> Iterator[str]:
         yield f"    {name} = {one_line(value_text(value))}"
     for reason in book.left_out:
         yield f"    left out {one_line(reason)}"
+
+
+def _deliveries(found: Sequence[Kept]) -> Table:
+    from rich.text import Text
+
+    from imtkit.cli.pages import grid, word
+
+    return grid(
+        (
+            Text(str(one.place), justify="right"),
+            Text(moment_text(one.received_at)),
+            word(one.fate),
+            Text(one_line(one.source)),
+            Text(_told(one)),
+        )
+        for one in found
+    )
+
+
+def _told(one: Kept) -> str:
+    """What is to be known of a delivery, or of an alert that was held back."""
+    if one.fate == "silenced":
+        until = f" until {moment_text(one.until)}" if one.until else ""
+        return one_line(f"{one.alert}, by the silence '{one.reason}'{until}")
+    return one_line(one.reason, most=300) if one.reason else size_text(one.size)
+
+
+def _retried_lines(done: Retried) -> Iterator[str]:
+    if done.reason:
+        yield one_line(f"{done.place} ({done.source}): refused still: {done.reason}", most=500)
+    elif not done.outcomes:
+        yield one_line(f"{done.place} ({done.source}): holds no alert")
+    for one in done.outcomes:
+        yield f"{done.place} ({one_line(done.source)}): {_line(one)}"
 
 
 def _result_lines(result: Result) -> Iterator[str]:

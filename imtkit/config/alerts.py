@@ -30,6 +30,9 @@ KINDS = (
 )
 """Who is understood. ``mapped`` is anybody who posts JSON, by the paths that imt.toml gives."""
 
+CANNOT_SIGN = ("alertmanager", "datadog", "opsgenie")
+"""Kinds that have no signature; a Zabbix media type's script can make one."""
+
 FIELDS = (
     "alerts",
     "fingerprint",
@@ -236,6 +239,11 @@ def _source(name: str, table: Mapping[str, Any], path: Path) -> SourceSettings:
             hint = suggestion(field_name, FIELDS)
             raise ConfigError(f"{place} has a field '{field_name}', which is not known.", hint=hint)
     proof = table.get("proof", "signature" if kind in _SIGNING else "bearer")
+    if proof == "signature" and kind in CANNOT_SIGN:
+        raise ConfigError(
+            f"{place} asks for a signature, which the kind '{kind}' has none of.",
+            hint='Give the sender a bearer token: proof = "bearer".',
+        )
     source = SourceSettings(**{**_tuples(table), "name": name, "kind": kind, "proof": proof})
     if proof != "none" and kind != "sns" and not source.secrets:
         raise ConfigError(

@@ -51,6 +51,7 @@ __all__ = [
     "progress",
     "prove",
     "read",
+    "refused_key",
     "silences_of",
     "unusable",
 ]
@@ -311,11 +312,15 @@ def _handled(desk: Desk, entry: Entry, book: Playbook, done: Progress) -> Progre
 
 def _refused(desk: Desk, entry: Entry, reason: str, done: Progress) -> Progress:
     data = {"delivery": entry.n, "source": entry.data.get("source", ""), "reason": reason[:1000]}
-    desk.store.append(
-        WORKSPACE, desk.draft("delivery.refused", data, key=f"delivery/refused/{entry.n}")
-    )
+    draft = desk.draft("delivery.refused", data, key=refused_key(entry.n))
+    desk.store.append(WORKSPACE, draft)
     log.warning("Delivery %d was set aside: %s", entry.n, reason[:300])
     return replace(done, refused=done.refused + 1)
+
+
+def refused_key(place: int) -> str:
+    """The key of the entry that says that the delivery at this place was refused."""
+    return f"delivery/refused/{place}"
 
 
 def _marked(desk: Desk, done: Progress) -> Progress:

@@ -157,6 +157,7 @@ _PLAIN = (
     ("update.withheld", "An update stayed here, because drills and tests reach no real page."),
     ("delivery.received", "What a sender posted was kept whole, before the sender was answered."),
     ("delivery.refused", "A kept delivery could not be read as alerts: why."),
+    ("delivery.retried", "A refused delivery was turned into alerts after all: which incidents."),
     ("deliveries.handled", "Every delivery up to this place was turned into alerts."),
     ("alert.received", "An alert arrived, with its payload as data."),
     ("alert.silenced", "An alert arrived and was held back: by which silence, until when."),

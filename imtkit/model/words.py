@@ -347,6 +347,9 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
     "delivery.refused": lambda told: (
         f"Delivery {told.get('delivery')} set aside{told.after(': ', 'reason')}"
     ),
+    "delivery.retried": lambda told: (
+        f"Delivery {told.get('delivery')} became alerts after all{told.after(': ', 'incidents')}"
+    ),
     "deliveries.handled": lambda told: (
         f"Deliveries became alerts{told.after(', up to ', 'through')}"
     ),

@@ -13,7 +13,7 @@ import pytest
 
 from imtkit.alerts.rules import matcher_from_text, rulebook_from_settings
 from imtkit.config import load_settings
-from imtkit.config.alerts import AlertSettings, RuleSettings, SilenceSettings
+from imtkit.config.alerts import CANNOT_SIGN, AlertSettings, RuleSettings, SilenceSettings
 from imtkit.errors import ConfigError
 
 AMTOOL = shutil.which("amtool")
@@ -97,6 +97,17 @@ def test_what_cannot_be_meant_is_named_by_its_place(
     with pytest.raises(ConfigError, match=what) as refused:
         rulebook(workspace, **alerts)
     assert str(workspace / "imt.toml") in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", CANNOT_SIGN)
+def test_who_has_no_signature_is_not_asked_for_one(workspace: Path, kind: str) -> None:
+    """imt.toml is refused, with what to do instead, before a sender is."""
+    secret = 'secrets = ["secret://env/TOKEN"]'
+    with (workspace / "imt.toml").open("a") as file:
+        file.write(f'\n[alerts.sources.own]\nkind = "{kind}"\nproof = "signature"\n{secret}\n')
+    with pytest.raises(ConfigError, match=rf"alerts.sources.own\] asks .* '{kind}'") as refused:
+        load_settings(workspace)
+    assert "bearer" in refused.value.hint
 
 
 def test_a_silence_counts_from_its_start_until_its_end(workspace: Path) -> None:
