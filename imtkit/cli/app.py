@@ -16,7 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "lab": ("lab:lab", "Open JupyterLab in the workspace, or a copy of a runbook in it."),
     "worker": ("lab:worker", "Carry out runs on warm kernels: 'imt lab' without a browser."),
     "serve": ("serve:serve", "Listen to senders of alerts, and show incidents in the browser."),
-    "up": ("serve:up", "Start 'imt serve' and one 'imt worker' together; Ctrl-C ends both."),
+    "up": ("up:up", "Start 'imt serve' and one 'imt worker' together; Ctrl-C ends both."),
     "run": ("run:run", "Run a runbook, by its name or its path."),
     "runs": ("runs:runs", "See runs wherever they run, end them, clear up after the lost."),
     "take": ("take:take", "Take a run over by hand, on its kernel where that lives."),
@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "runbook": ("runbook:runbook", "List, show, make and check runbooks."),
     "status": ("status:status", "Tell the status pages, and see what they show."),
     "record": ("record:record", "Build, open and verify the archive of incidents."),
+    "outputs": ("outputs:outputs", "Send what runs leave behind to its address, or fetch it."),
     "alerts": ("alerts:alerts", "Take in alerts."),
     "store": ("store:store", "Look after the log."),
 }

@@ -39,6 +39,9 @@ def lab(
     more: tuple[str, ...],
 ) -> None:
     """Open JupyterLab in the workspace, or a copy of a runbook in it."""
+    from imtkit.lab.serve import check_root
+
+    check_root("imt lab", more)
     notebook = _copy(face, runbook, incident_id) if runbook else None
     become_lab(
         face, face.settings(), port=port, notebook=notebook, open_browser=not no_browser, more=more
@@ -52,9 +55,10 @@ def lab(
 @pass_face
 def worker(face: Face, port: int, more: tuple[str, ...]) -> None:
     """Carry out runs on warm kernels: 'imt lab' without a browser."""
-    # Nobody sits here to be asked whether Ctrl-C was meant.
-    headless = ("--ServerApp.answer_yes=True", *more)
-    become_lab(face, face.settings(), port=port, open_browser=False, more=headless)
+    from imtkit.lab.serve import HEADLESS, check_root
+
+    check_root("imt worker", more)
+    become_lab(face, face.settings(), port=port, open_browser=False, more=(*HEADLESS, *more))
 
 
 def become_lab(  # each is an option of `imt lab`

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 from pathlib import Path
+from types import FrameType
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
+from traitlets import Bool
 
 from imtkit.errors import ImtkitError
 from imtkit.lab import reach
@@ -26,6 +30,10 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
     name = "imtkit"
     load_other_extensions = True
 
+    is_headless = Bool(
+        False, config=True, help="Nobody sits here: the server says in few words where it is."
+    )
+
     def initialize_handlers(self) -> None:
         """Make the parts, and hang the handlers in."""
         server: ServerApp = self.serverapp
@@ -34,6 +42,8 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
             # Jupyter has every debugging message made, several for each of a kernel's, and then
             # drops those that nobody asked to see.
             server.log.setLevel(server.log_level)
+        if self.is_headless:
+            _speak_for(server)
         self.office = Office(Path(server.root_dir))
         self.kernels = HeldKernels(server, self.office)
         self.runs = ServerRuns(self.office, self.kernels)
@@ -61,6 +71,13 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
             serverapp.log.warning("imtkit | no queued runs here: %s", error)
         token = str(getattr(serverapp.identity_provider, "token", "") or "")
         self.record = reach.announce(settings, serverapp.connection_url, token)
+        if self.is_headless:
+            here = reach.read(self.record)
+            sys.stdout.write(
+                f"This worker carries out the runs of {settings.root}.\n"
+                f"Its JupyterLab: {here.home}\n(Ctrl-C ends it.)\n"
+            )
+            sys.stdout.flush()
         serverapp.log.info("imtkit | runbooks, gates and runs of %s", settings.root)
 
     async def stop_extension(self) -> None:
@@ -72,3 +89,22 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
         await self.queued.close()
         if hasattr(self, "pool"):
             await asyncio.to_thread(self.pool.close)
+
+
+def _speak_for(server: ServerApp) -> None:
+    """Have Jupyter say nothing of its address and of signals; Ctrl-C and SIGTERM end it once."""
+    if server.identity_provider.token:
+        server.identity_provider.token_generated = False  # it tells only those that it made up
+    told: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        if not server.io_loop.asyncio_loop.is_running():  # nothing has begun, or all has ended
+            server.remove_server_info_file()
+            server.remove_browser_open_files()
+            raise SystemExit(0)
+        if not told:
+            server.stop(from_signal=True)
+        told.append(number)
+
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, end)

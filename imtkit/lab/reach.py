@@ -1,8 +1,9 @@
 """How the terminal finds the workspace's Jupyter Server, and has it carry out runs.
 
-A server says where it is in ``outputs/.running/server-<pid>.json``, which only its user may
-read. This module needs the standard library alone: a command that hands its run to a server
-loads nothing heavy.
+A server says where it is in ``outputs/.running/server-<process>.json``, which only its user may
+read; the name tells its process from any other on any machine, for outputs may be shared. This
+module needs the standard library alone: a command that hands its run to a server loads nothing
+heavy.
 """
 
 from __future__ import annotations
@@ -41,10 +42,18 @@ class Server:
     python: str
     log: str
 
+    @property
+    def home(self) -> str:
+        """The address at which a person opens JupyterLab, with the token."""
+        return f"{self.url}lab{self._key}"
+
     def page(self, path: str) -> str:
         """The address at which a person opens a notebook of the workspace, with the token."""
-        token = f"?token={self.token}" if self.token else ""
-        return f"{self.url}lab/tree/{quote(path)}{token}"
+        return f"{self.url}lab/tree/{quote(path)}{self._key}"
+
+    @property
+    def _key(self) -> str:
+        return f"?token={self.token}" if self.token else ""
 
 
 def announce(settings: Settings, url: str, token: str) -> Path:
@@ -52,13 +61,27 @@ def announce(settings: Settings, url: str, token: str) -> Path:
     folder = settings.leases
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     server = Server(url, token, this_process(), sys.executable, _log(settings))
-    path = folder / f"server-{os.getpid()}.json"
+    path = record_of(settings, server.process)
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 # only this way is it never readable by others
         json.dump(asdict(server), file)
     part.replace(path)
     return path
+
+
+def record_of(settings: Settings, process: Process) -> Path:
+    """The file in which a process says that it serves the workspace, if it does."""
+    return settings.leases / f"server-{process.name}.json"
+
+
+def read(record: Path) -> Server:
+    """The server that a file tells of.
+
+    OSError when there is none; ValueError, KeyError or TypeError when it tells of none.
+    """
+    told = json.loads(record.read_text(encoding="utf-8"))
+    return Server(**{**told, "process": Process(**told["process"])})
 
 
 def withdraw(record: Path) -> None:
@@ -77,8 +100,7 @@ def server_of(settings: Settings, run: str = "") -> Server | None:
     here = (this_process().host, sys.executable, _log(settings))
     for path in settings.leases.glob("server-*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):
-            told = json.loads(path.read_text(encoding="utf-8"))
-            server = Server(**{**told, "process": Process(**told["process"])})
+            server = read(path)
             if server.process.is_gone:
                 path.unlink(missing_ok=True)
             elif (server.process.host, server.python, server.log) == here and server.token:

@@ -10,11 +10,20 @@ from pathlib import Path
 
 from imtkit import config
 from imtkit.config import Settings
+from imtkit.errors import ConfigError
 
 _KERNELS = "imtkit.lab.kernels.QuietKernelManager"
 _WARM = "imtkit-warm"
 _CONFIG = Path(__file__).parent / "lab-config"
 """Jupyter configuration of ``imt lab`` alone: nothing asks about news while something burns."""
+
+
+HEADLESS = ("--Application.log_level=WARN", "--ImtkitExtension.is_headless=True")
+"""Jupyter's options where nobody sits: Ctrl-C is meant, and only what is wrong is told."""
+
+_MEANT = "--jupyter=--allow-root"
+_CONFIGURED = ("jupyter_config", "jupyter_server_config", "jupyter_lab_config")
+"""The configuration files of Jupyter's that JupyterLab reads, the last one first of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +74,38 @@ def lab_command(
         {**os.environ, **known},
         settings.root,
     )
+
+
+def check_root(command: str, options: Sequence[str] = ()) -> None:
+    """ConfigError where Jupyter would refuse to start: as root, if nobody said that this is meant.
+
+    It is said by an option or in a configuration file of Jupyter's. ``command`` is ours, for the
+    hint.
+    """
+    if not hasattr(os, "geteuid") or os.geteuid() or _is_root_meant(options):
+        return
+    raise ConfigError(
+        "You are root, and whoever gets at this Jupyter server would be root, too.",
+        hint=f"Start it as another user. Where root is meant, in a container say: "
+        f"{command} {_MEANT}",
+    )
+
+
+def _is_root_meant(options: Sequence[str]) -> bool:
+    for option in reversed(options):
+        name, _, value = option.partition("=")
+        if name.startswith("--config"):
+            return True  # Jupyter reads it, and says what it makes of it
+        if name in {"--allow-root", "--ServerApp.allow_root"}:
+            return value in ("", "True", "true", "1")
+    return _is_root_configured()
+
+
+def _is_root_configured() -> bool:
+    from jupyter_core.paths import jupyter_config_path
+    from traitlets.config import Application
+
+    read = Application()
+    for name in _CONFIGURED:
+        read.load_config_file(name, path=jupyter_config_path())
+    return bool(read.config.ServerApp.get("allow_root", False))

@@ -25,8 +25,11 @@ _ENDING_SECONDS = 2
 """How long requests that are being answered may go on when the server ends."""
 
 
-def bound_socket(settings: Settings) -> socket.socket:
-    """A socket at the address that the settings name; ConfigError when it cannot be had."""
+def bound_socket(settings: Settings, *, command: str = "imt serve") -> socket.socket:
+    """A socket at the address that the settings name; ConfigError when it cannot be had.
+
+    ``command`` is ours, for the hint.
+    """
     host, port = settings.serve.host, settings.serve.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
@@ -36,7 +39,7 @@ def bound_socket(settings: Settings) -> socket.socket:
         made.listen(1024)  # now, so that a port that another program listens on is found out
     except OSError as error:
         made.close()
-        raise _cannot_listen(host, port, error) from error
+        raise _cannot_listen(host, port, error, command) from error
     made.set_inheritable(False)
     return made
 
@@ -128,12 +131,13 @@ class PatientProtocol(H11Protocol):
             self.transport.close()
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> ConfigError:
+def _cannot_listen(host: str, port: int, error: OSError, command: str) -> ConfigError:
     where = f"{host}:{port}"
     match error.errno:
         case errno.EADDRINUSE:
             what = f"Another program listens on {where} already."
-            hint = "End it, or choose another port: imt serve --port 8788"
+            another = port + 1 if port < 65535 else 8787
+            hint = f"End it, or choose another port: {command} --port {another}"
         case errno.EACCES:
             what = f"{where} may not be listened on."
             hint = "Ports below 1024 are for root; choose another, with a proxy in front of it."

@@ -29,6 +29,7 @@ from imtkit.kit import Desk, gates, handover, incidents, open_desk, resume
 from imtkit.lab import reach
 from imtkit.model.incident import Run
 from imtkit.model.opening import Opening
+from imtkit.runs.lease import process_of
 
 PERSON = "Ada Lovelace"
 ANN = {"actor": "Ann Example"}
@@ -101,7 +102,7 @@ def until(is_so: Callable[[], object], seconds: float = 20) -> None:
 
 def record_of(lab: Lab) -> Path:
     """The file in which a server says where it is."""
-    return lab.workspace / "outputs" / ".running" / f"server-{lab.process.pid}.json"
+    return reach.record_of(load_settings(lab.workspace), process_of(lab.process.pid))
 
 
 def server_of(lab: Lab) -> reach.Server:

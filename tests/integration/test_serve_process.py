@@ -9,8 +9,9 @@ import socket
 import sqlite3
 import subprocess
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from serving import Served, message, serve_process, serving, with_sources
 from terminal import IMT, imt_process
 
 from imtkit.kit import open_desk
+from imtkit.lab import reach
 from imtkit.model.entries import WORKSPACE
 
 
@@ -212,31 +214,99 @@ def children_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
         return []
 
 
-@pytest.mark.parametrize("how", ["ctrl-c", "a dead child"])
-def test_up_starts_both_and_ends_both(workspace: Path, how: str):
-    """One Ctrl-C for listener and worker; when one of them dies, the other ends and it is said."""
+UP = ("up", "--port", "0", "--actor", "Ann Example", "--jupyter=--allow-root")
+
+
+@contextmanager
+def begun(*words: str, workspace: Path) -> Iterator[subprocess.Popen[str]]:
+    """A command that goes on until it is ended, in a session of its own."""
     process = subprocess.Popen(
-        [*IMT, "up", "--port", "0", "--actor", "Ann Example", "--jupyter=--allow-root"],
+        [*IMT, *words],
         cwd=workspace,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ},
     )
-    with process:
-        running = workspace / "outputs/.running"
-        until(lambda: any(running.glob("server-*.json")) or process.poll() is not None, 60)
-        assert process.poll() is None, process.communicate()[0]
+    try:
+        yield process
+    finally:
+        for one in (*children_of(process), process):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        if process.returncode is None:
+            process.communicate()
+
+
+def lines_of(process: subprocess.Popen[str], count: int) -> list[str]:
+    """The first lines that it prints."""
+    assert process.stdout is not None
+    return [process.stdout.readline().rstrip("\n") for _ in range(count)]
+
+
+@pytest.mark.parametrize("how", ["ctrl-c twice", "a dead worker"])
+def test_up_starts_both_and_ends_both(workspace: Path, how: str):
+    """One block says where both are; Ctrl-C ends them, and when one dies the other ends, too."""
+    with_sources(workspace)
+    with begun(*UP, workspace=workspace) as process:
+        said = lines_of(process, 4)
+        assert said[0] == "Both are up; Ctrl-C ends them.", process.communicate()
+        pages, lab, alerts = (line.split(":", 1)[1].strip() for line in said[1:])
+        assert requests.get(pages, timeout=10).status_code == 200
+        assert requests.get(lab, timeout=10).status_code == 200
+        to, _, known = alerts.partition(", NAME being ")
+        assert known == "shop or open"
+        posted = requests.post(to.replace("NAME", "open"), data=message(), timeout=10)
+        assert posted.status_code == 202
         family = children_of(process)
-        assert len(family) >= 2
-        if how == "ctrl-c":
+        (record,) = (workspace / "outputs/.running").glob("server-*.json")
+        worker = reach.read(record).process.pid
+        if how == "ctrl-c twice":
+            os.killpg(process.pid, signal.SIGINT)
             os.killpg(process.pid, signal.SIGINT)
         else:
-            next(one for one in family if "serve" in one.cmdline()).kill()
-        said, _ = process.communicate(timeout=40)
-    assert process.returncode == (130 if how == "ctrl-c" else 1), said
-    if how != "ctrl-c":
-        assert "'imt serve' ended (SIGKILL), and with it the other." in said
-    assert "Listening at http://127.0.0.1:" in said
-    assert psutil.wait_procs(family, timeout=10)[1] == []
+            os.kill(worker, signal.SIGKILL)
+        _, err = process.communicate(timeout=40)
+        assert psutil.wait_procs(family, timeout=10)[1] == []
+    if how == "ctrl-c twice":
+        assert (process.returncode, err) == (130, "Stopped.\n")
+    else:
+        assert process.returncode == 1
+        assert "'imt worker' ended (SIGKILL), and with it the other." in err
+
+
+def test_up_says_first_that_a_port_is_taken(workspace: Path):
+    """The address, and the command that takes another; nothing else is begun."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = imt_process(*UP, "--port", str(port), cwd=workspace)
+    assert (done.code, done.out) == (4, "")
+    assert done.err.startswith(f"Error: Another program listens on 127.0.0.1:{port} already.")
+    assert "imt up --port" in done.err
+    assert len(done.err.splitlines()) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is asked whether root is meant")
+@pytest.mark.parametrize("command", ["up", "worker", "lab"])
+def test_root_is_told_how_to_say_that_root_is_meant(workspace: Path, command: str):
+    """In our words and with our exit code, before Jupyter starts."""
+    none = {"JUPYTER_CONFIG_DIR": str(workspace / "no-configuration")}
+    done = imt_process(command, "--json", cwd=workspace, environment=none)
+    assert (done.code, done.out) == (4, "")
+    assert done.error["type"] == "ConfigError"
+    assert done.error["hint"].endswith(f"imt {command} --jupyter=--allow-root")
+
+
+def test_a_worker_says_in_three_lines_where_it_is(workspace: Path):
+    """Jupyter's log is silent; Ctrl-C ends it without a word, also where nobody has a terminal."""
+    words = ("worker", "--actor", "Ann Example", "--jupyter=--allow-root")
+    with begun(*words, workspace=workspace) as process:
+        said = lines_of(process, 3)
+        assert said[0] == f"This worker carries out the runs of {workspace}."
+        assert requests.get(said[1].split(" ")[-1], timeout=10).status_code == 200
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=40)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert not list((workspace / "outputs/.running").glob("server-*.json"))
