@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imtkit.config.place import place_in
 from imtkit.contracts import Head
 from imtkit.errors import NotFoundError, RecordError
 from imtkit.kit import expiry
@@ -114,7 +116,8 @@ def _notebooks(desk: Desk, incident: Incident) -> dict[str, Path]:
     """The executed notebooks by run id: those within the workspace, where a log may point."""
     found = {}
     for run in incident.runs:
-        path = (desk.settings.root / run.output_path).resolve()
-        if run.output_path and path.is_relative_to(desk.settings.root):
-            found[run.id] = path
+        path = desk.settings.root / run.output_path
+        with suppress(ValueError):
+            if run.output_path and place_in(desk.settings.root, path):
+                found[run.id] = path.resolve()
     return found

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from imtkit import config
 from imtkit.config import Settings
+from imtkit.config.place import place_below
 from imtkit.errors import InputError
 from imtkit.kit import Desk, open_desk
 
@@ -61,7 +62,7 @@ class Office:
     def path_in_browser(self, path: Path) -> str:
         """How JupyterLab calls a file; InputError when it lies outside what the server shows."""
         try:
-            return path.resolve().relative_to(self.root.resolve()).as_posix()
+            return place_below(self.root, path)
         except ValueError as error:
             raise InputError(
                 f"{path} is outside {self.root}, which is what this JupyterLab shows.",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imtkit.config import Settings
+from imtkit.config.place import place_in
 from imtkit.errors import ImtkitError, InputError, NotFoundError, RunError, StateError
 from imtkit.kit import Desk, expectation, handover, incidents, resume, running
 from imtkit.kit.documents import plain
@@ -317,13 +318,11 @@ def _begun(wanted: Wanted) -> dict[str, str]:
 
 def run_of_notebook(desk: Desk, path: Path) -> Run:
     """The run that writes this notebook; NotFoundError when none does."""
-    path, root = path.resolve(), desk.settings.root.resolve()
-    outputs = desk.settings.outputs.resolve()
-    folders = path.relative_to(outputs).parts[:-1] if path.is_relative_to(outputs) else ()
-    if folders and path.is_relative_to(root):
-        place = path.relative_to(root).as_posix()
-        with suppress(InputError, NotFoundError):  # a folder that is no incident's
-            for run in reversed(incidents.get(desk, folders[0]).runs):
+    with suppress(ValueError, InputError, NotFoundError):  # elsewhere, or in no incident's folder
+        place = place_in(desk.settings.root, path)
+        top, incident, *_ = place.split("/")
+        if top == desk.settings.outputs.name:
+            for run in reversed(incidents.get(desk, incident).runs):
                 if run.output_path == place and run.has_runner:
                     return run
     raise NotFoundError(f"{path.name or path} is no run's notebook.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imtkit import config
+from imtkit.config.place import place_in
 from imtkit.errors import InputError, NotFoundError
 from imtkit.kit import Desk, incidents, open_desk, runs
 from imtkit.model.incident import Incident
@@ -172,6 +173,6 @@ def _place(desk: Desk, ip: Any) -> str:  # noqa: ANN401
     if path is None:
         return ""
     try:
-        return path.resolve().relative_to(desk.settings.root.resolve()).as_posix()
+        return place_in(desk.settings.root, path)
     except ValueError:
         return path.name
