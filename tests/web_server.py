@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import requests
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -21,7 +23,7 @@ from imtkit.kit.changes import Plan
 from imtkit.kit.gates import Question
 from imtkit.model.entries import utc_text
 from imtkit.model.opening import Opening
-from imtkit.web import pages
+from imtkit.web import astray, pages
 from imtkit.web.entrance import Entrance
 from imtkit.web.office import Office
 
@@ -54,6 +56,7 @@ def application(office: Office, **serve: Any) -> Starlette:
     changed = replace(settings, serve=replace(settings.serve, **serve))
     return Starlette(
         routes=pages.routes(office),
+        exception_handlers=astray.handlers(),
         middleware=[Middleware(Entrance, settings=changed, token=TOKEN)],
     )
 
@@ -86,8 +89,43 @@ def running_web(workspace: Path, **serve: Any) -> Iterator[Web]:
         office.close()
 
 
-def busy_incident(desk: Desk, title: str = "Checkout answers slowly") -> str:
-    """An incident with alerts, a run that waits at a gate, a failed one, a change, decisions."""
+def browser(web: Web, person: str = "") -> requests.Session:
+    """A browser that was let in, by this person if one is named."""
+    session = requests.Session()
+    assert session.get(web.link, timeout=10).ok
+    if person:
+        said = {"person": person, "csrf": csrf_of(session, web, "/login"), "next": "/"}
+        assert post(session, web, "/login", said).ok
+    return session
+
+
+def csrf_of(session: requests.Session, web: Web, path: str) -> str:
+    """The CSRF token in the first form of a page."""
+    text = session.get(web.url + path, timeout=10).text
+    found = re.search(r'name="csrf" value="([0-9a-f]{64})"', text)
+    assert found, text
+    return found[1]
+
+
+def post(
+    session: requests.Session, web: Web, path: str, said: dict[str, str], **headers: str
+) -> requests.Response:
+    """What a browser sends when a form of ours is submitted."""
+    sent = {"Origin": web.url, **headers}
+    return session.post(web.url + path, data=said, headers=sent, timeout=10)
+
+
+def busy_incident(
+    desk: Desk,
+    title: str = "Checkout answers slowly",
+    *,
+    run: str = RUN,
+    failed: str = FAILED,
+) -> str:
+    """An incident with alerts, a run that waits at a gate, a failed one, a change, decisions.
+
+    A second one in the same log needs other runs.
+    """
     opening = Opening(
         title,
         severity="sev1",
@@ -116,12 +154,12 @@ def busy_incident(desk: Desk, title: str = "Checkout answers slowly") -> str:
     evidence.keep(
         desk, id_, "Connections by state", kept.encode(), name="pool.txt", media_type="text/plain"
     )
-    runs_of(desk, id_)
+    runs_of(desk, id_, run=run, failed=failed)
     question = Question(
         "Fail over to the replica?",
         answers=("yes", "no"),
         within=timedelta(minutes=30),
-        run=RUN,
+        run=run,
         step="gate",
     )
     gates.open_(machine, id_, question)
@@ -129,29 +167,29 @@ def busy_incident(desk: Desk, title: str = "Checkout answers slowly") -> str:
     return id_
 
 
-def runs_of(desk: Desk, incident_id: str) -> None:
+def runs_of(desk: Desk, incident_id: str, *, run: str = RUN, failed: str = FAILED) -> None:
     """A run that is parked at its third step, and one that failed at its second."""
     machine = desk.acting_as("automation/alertmanager", "alert")
-    for run, title, ends in (
-        (FAILED, "Read the slow queries", ("completed", "failed")),
-        (RUN, "A database is slow", ("completed", "completed", "waiting")),
+    for id_, title, ends in (
+        (failed, "Read the slow queries", ("completed", "failed")),
+        (run, "A database is slow", ("completed", "completed", "waiting")),
     ):
-        names = ("look", "measure", "gate", "act", "verify")[: 5 if run == RUN else 3]
+        names = ("look", "measure", "gate", "act", "verify")[: 5 if id_ == run else 3]
         steps = [{"step": name, "title": TITLES[name]} for name in names]
-        started = {"run": run, "runbook": "db", "title": title, "steps": steps}
+        started = {"run": id_, "runbook": "db", "title": title, "steps": steps}
         started |= {"parameters": {"service": "checkout"}, "output": "outputs/x.ipynb"}
-        drafts = [machine.draft("run.started", started, key=f"run/{run}")]
+        drafts = [machine.draft("run.started", started, key=f"run/{id_}")]
         for index, (name, status) in enumerate(zip(names, ends, strict=False)):
-            step = {"run": run, "step": name, "title": TITLES[name], "index": index}
+            step = {"run": id_, "step": name, "title": TITLES[name], "index": index}
             now = utc_text(desk.clock.now())
             error = {"error": "TimeoutError: no answer in 5 s"} if status == "failed" else {}
             drafts.append(machine.draft("step.started", step))
             ended = {**step, "status": status, "started_at": now, "finished_at": now, **error}
             drafts.append(machine.draft("step.finished", ended))
-        how = {"run": run, "status": ends[-1], "error": "TimeoutError: no answer in 5 s"}
-        if run == RUN:
-            how = {"run": run, "status": "waiting", "error": "Fail over to the replica?"}
-        kind = "run.parked" if run == RUN else "run.finished"
+        how = {"run": id_, "status": ends[-1], "error": "TimeoutError: no answer in 5 s"}
+        if id_ == run:
+            how = {"run": id_, "status": "waiting", "error": "Fail over to the replica?"}
+        kind = "run.parked" if id_ == run else "run.finished"
         drafts.append(machine.draft(kind, how))
         desk.store.append(incident_id, *drafts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,9 +19,10 @@ from imtkit.config import Settings
 from imtkit.contracts import Query
 from imtkit.errors import ConfigError, StoreError
 from imtkit.kit import Desk, running
+from imtkit.model.entries import WORKSPACE
 from imtkit.model.lifecycle import STATUSES
 from imtkit.runs.queue import Queue, open_queue
-from imtkit.web import entrance, pages
+from imtkit.web import astray, entrance, pages
 from imtkit.web.bodies import RETRY
 from imtkit.web.consumer import Consumer
 from imtkit.web.metrics import MEDIA_TYPE, Metrics
@@ -33,6 +35,12 @@ _LIVE = tuple(status for status in STATUSES if status in ("open", "acknowledged"
 _LAST = {"Connection": "close"}
 _STORE_SECONDS = 3.0
 """How long the log may take to answer whoever asks whether it does."""
+
+_PROBED_SECONDS = 2.0
+"""How long it is known whether the log takes entries: anybody may ask, as often as they like."""
+
+_FAULT_SECONDS = 5.0
+"""How long a fault that kept something from being stored counts, whatever a probe says."""
 
 _ENDING_SECONDS = 1.2
 """How long each of the threads has to end what it does."""
@@ -109,6 +117,7 @@ def application(settings: Settings, token: str) -> Starlette:
             Middleware(Farewell),
             Middleware(entrance.Entrance, settings=settings, token=token),
         ],
+        exception_handlers=astray.handlers(),
         lifespan=lifespan,
     )
 
@@ -140,6 +149,8 @@ class Health:
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._probing = asyncio.Lock()
+        self._probed_at, self._fault = float("-inf"), ""
 
     async def lives(self, _: Request) -> Response:
         """The process lives and answers."""
@@ -181,14 +192,30 @@ class Health:
         return Response(house.metrics.text(now), media_type=MEDIA_TYPE)
 
     async def _store_fault(self) -> str:
+        """Why the log takes no entries: what its writers just met, else what a probe meets."""
+        async with self._probing:
+            if time.monotonic() - self._probed_at > _PROBED_SECONDS:
+                self._fault = await self._probed()
+                self._probed_at = time.monotonic()
+            return self._house.office.fault_within(_FAULT_SECONDS) or self._fault
+
+    async def _probed(self) -> str:
         try:
             async with asyncio.timeout(_STORE_SECONDS):
-                await self._house.office.work(lambda desk: desk.store.find("readyz"), actor="")
+                await self._house.office.work(_check_writable, actor="")
         except TimeoutError:
             return f"did not answer within {_STORE_SECONDS:.0f} seconds"
         except StoreError as error:
             return type(error).__name__  # where the log lies is nobody's business here
         return ""
+
+
+def _check_writable(desk: Desk) -> None:
+    """StoreError unless an alert could be kept now. Nothing is, and the log does not grow."""
+    from imtkit.store.room import check_room
+
+    desk.store.append(WORKSPACE)  # nothing, when it is our turn to write
+    check_room(desk.settings.store_url)
 
 
 def _from_log(desk: Desk) -> Mapping[str, float]:

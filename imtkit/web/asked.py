@@ -45,8 +45,13 @@ class Asked:
         return await self.office.work(task, actor=self.visitor.name)
 
     async def work_as(self, person: str, task: Callable[[Desk], Answer]) -> Answer:
-        """What the task answers, with this person at the desk."""
-        return await self.office.work(task, actor=person)
+        """What the task answers, with this person at the desk; what they write says how they
+        were known.
+        """
+        source = self.visitor.source
+        return await self.office.work(
+            lambda desk: task(desk.acting_as(person, source)), actor=person
+        )
 
     def person(self) -> str:
         """Who acts: whom the door knows, else the name in the form."""
@@ -110,7 +115,16 @@ def trouble(asked: Asked, error: ImtkitError) -> Response:
     status = status_of(error)
     if status == 500:
         log.error("%s: %s", asked.request.url.path, one_line(str(error)), exc_info=error)
-    response = asked.page("trouble.html", status=status, error=str(error), hint=error.hint)
+    kept = {name: text for name, text in asked.said.items() if name != "csrf"}
+    is_again = isinstance(error, StoreError) and bool(kept)
+    response = asked.page(
+        "trouble.html",
+        status=status,
+        error=str(error),
+        hint=error.hint,
+        is_post=asked.request.method == "POST",
+        kept=kept if is_again else {},
+    )
     if isinstance(error, StoreError):
         response.headers["Retry-After"] = "5"
     return response

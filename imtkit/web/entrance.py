@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from imtkit import config
 from imtkit.errors import ConfigError, InputError
+from imtkit.web import astray
 from imtkit.web.drawing import GUARDED, page
 from imtkit.web.visitors import Door, Keys, Visitor, let_in, person_named
 
@@ -26,6 +27,7 @@ _OPEN = ("/healthz", "/readyz", "/favicon.ico")
 _OPEN_UNDER = ("/alerts/", "/static/")
 _READING = ("GET", "HEAD", "OPTIONS")
 _MOST_FORM = 64 * 1024
+_PROXY = "Behind a proxy, name it in imt.toml: [serve] proxies"
 
 
 class Entrance:
@@ -60,20 +62,24 @@ class Entrance:
         """What is said to whoever does not come in yet; None lets the request in."""
         is_proxied = self._is_proxied(request)
         if not is_proxied and not self._is_meant(request.headers):
-            return _refused(f"This is not the address of an imtkit: {_host(request.headers)!r}")
+            words = f"This is not the address of an imtkit: {_host(request.headers)!r}"
+            return _refused(request, words, hint=_PROXY)
         door = self._door(request, is_proxied)
         visitor = self._visitor(request, door, is_proxied)
         is_post = request.method not in _READING
         is_bearer = visitor is not None and visitor.way == "bearer"
         own = _own_host(request.headers, is_proxied)
         if is_post and not is_bearer and not _is_same_origin(request.headers, own):
-            return _refused("This was posted from another site; nothing was done.")
+            words = "This was posted from another site; nothing was done."
+            return _refused(request, words, hint="Open the page itself, and do it there.")
         is_named = is_proxied and bool(self._serve.user_header)
         answer = None if is_named else await self._self_told(request, door, visitor)
         if answer is not None:
             return answer
         if visitor is None:
-            unnamed = _refused("The proxy did not say who you are.", status=401)
+            words = "The proxy did not say who you are."
+            hint = f"It is to name you, once, in the header {self._serve.user_header}."
+            unnamed = _refused(request, words, hint=hint, status=401)
             return unnamed if is_named else _asked_to_log_in(request)
         let_in(request, visitor, door)
         return None
@@ -116,7 +122,8 @@ class Entrance:
             return self._keys.admitted(Visitor(way="bearer"))
         if is_proxied and self._serve.user_header:
             name = _header_name(request.headers, self._serve.user_header)
-            return self._keys.admitted(Visitor(name, way="proxy", id=name)) if name else None
+            known = Visitor(name, way="proxy", id=name, said_by=self._serve.user_header)
+            return self._keys.admitted(known) if name else None
         return self._keys.visitor(request.cookies.get(door.cookie, ""), time.time())
 
     def _by_link(self, request: Request, door: Door, visitor: Visitor | None) -> Response:
@@ -126,34 +133,37 @@ class Entrance:
         pairs = request.query_params.multi_items()
         shown = [value for name, value in pairs if name == "token"]
         if not any(self._keys.opens(one) for one in shown):
-            return _login_page(request, problem="That token is not the one this server has.")
+            return self._page(request, problem="That token is not the one this server has.")
         rest = urlencode([(name, value) for name, value in pairs if name != "token"])
         to = local_path(f"{request.url.path}?{rest}" if rest else request.url.path)
         response = RedirectResponse(to, 303, headers=dict(GUARDED))
         door.remember(response, visitor or Visitor())
         return response
 
+    def _page(self, request: Request, **told: Any) -> Response:
+        return _login_page(request, is_made_up=not self._serve.token, **told)
+
     async def _login(self, request: Request, door: Door, visitor: Visitor | None) -> Response:
         from starlette.responses import RedirectResponse
 
         if request.method in _READING:
-            return _login_page(request, visitor=visitor, to=request.query_params.get("next", "/"))
+            return self._page(request, visitor=visitor, to=request.query_params.get("next", "/"))
         try:
             said = await form_of(request)
         except InputError as error:
-            return _refused(str(error), status=400)
+            return _refused(request, str(error), status=400)
         to, shown, person = said.get("next", "/"), said.get("token", ""), said.get("person", "")
         if shown and not self._keys.opens(shown.strip()):
             problem = "That token is not the one this server has."
-            return _login_page(request, problem=problem, person=person, to=to)
+            return self._page(request, problem=problem, person=person, to=to)
         if not shown and (visitor is None or said.get("csrf") != visitor.csrf):
             problem = "The token is asked for as well."
-            return _login_page(request, problem=problem, person=person, to=to)
+            return self._page(request, problem=problem, person=person, to=to)
         try:
             known = replace(visitor or Visitor(), name=person_named(person))
         except InputError as error:
             problem = f"{error} {error.hint}"
-            return _login_page(request, visitor=visitor, problem=problem, to=to)
+            return self._page(request, visitor=visitor, problem=problem, to=to)
         response = RedirectResponse(local_path(to), 303, headers=dict(GUARDED))
         door.remember(response, known)
         return response
@@ -252,10 +262,8 @@ def _header_name(headers: Headers, header: str) -> str:
     return name if config.is_somebody(name) else ""
 
 
-def _refused(words: str, *, status: int = 403) -> Response:
-    from starlette.responses import PlainTextResponse
-
-    return PlainTextResponse(f"{words}\n", status, headers=dict(GUARDED))
+def _refused(request: Request, words: str, *, hint: str = "", status: int = 403) -> Response:
+    return astray.answer(request, status, words, hint=hint)
 
 
 def _asked_to_log_in(request: Request) -> Response:
@@ -263,7 +271,9 @@ def _asked_to_log_in(request: Request) -> Response:
 
     is_browser = "text/html" in request.headers.get("accept", "")
     if request.method != "GET" or not is_browser:
-        refused = _refused("Show the token: Authorization: Bearer …", status=401)
+        hint = "imt.toml sets it ([serve] token), or else 'imt serve' prints it at its start."
+        words = "Show the token: Authorization: Bearer …"
+        refused = _refused(request, words, hint=hint, status=401)
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -277,6 +287,7 @@ def _login_page(
     problem: str = "",
     person: str = "",
     to: str = "/",
+    is_made_up: bool = False,
 ) -> Response:
     return page(
         "login.html",
@@ -287,6 +298,7 @@ def _login_page(
         csrf=visitor.csrf if visitor else "",
         to=local_path(to),
         host=_host(request.headers),
+        is_made_up=is_made_up,
     )
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -12,14 +16,16 @@ from imtkit.errors import ImtkitError
 from imtkit.kit import Desk, gates
 from imtkit.model.drawing import corrections, milestones
 from imtkit.model.entries import Entry
+from imtkit.model.entry_data import text_of
 from imtkit.model.gate_drawing import gate_facts, gate_state_in, gate_title
 from imtkit.model.gates import Gate
-from imtkit.model.incident import Incident, Summary
+from imtkit.model.incident import Alert, Incident, Summary
 from imtkit.model.words import one_line, sentence
+from imtkit.web import moves
 from imtkit.web.asked import Asked
 from imtkit.web.drawing import status_of
 from imtkit.web.live import Tail
-from imtkit.web.runs import RunCard, run_cards
+from imtkit.web.runs import RunCard, queue_of, run_cards
 from imtkit.web.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -36,13 +42,16 @@ _LINES = 150
 
 _MAJOR = ("incident.", "decision.", "severity.", "gate.", "change.", "resolution.")
 _NEXT: Mapping[str, tuple[str, str]] = {
-    "open": ("Nobody has it in hand yet. Take it:", "ack"),
-    "acknowledged": ("Contain the damage; when it is contained:", "mitigate"),
-    "mitigated": ("Restore service and verify it, then:", "resolve"),
+    "open": ("Nobody has it in hand yet.", "ack"),
+    "acknowledged": ("Contain the damage.", "mitigate"),
+    "mitigated": ("Restore service, and verify that it is.", "resolve"),
     "resolved": ("Close it when all that was owed is done:", "close"),
     "closed": ("Hold the review, then:", "review"),
 }
 """What comes next, and the verb of ``imt incident`` that says it is done, by status."""
+_STORMY: Mapping[str, str] = {"alert.received": "fired", "alert.resolved": "are over"}
+_STORM = 4
+"""So many alerts one after another are one line of the timeline, to be opened."""
 _MINOR = ("step.", "measure.", "checklist.", "record.", "runbook.", "deliver")
 
 
@@ -73,12 +82,35 @@ class GateCard:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An entry in the timeline. ``weight``: major, plain or minor; ``by``: what corrected it."""
+    """An entry in the timeline. ``weight``: major, plain or minor; ``by``: what corrected it.
+
+    ``folded``: the entries that a storm left one after another and that are one line, newest
+    first.
+    """
 
     entry: Entry
     said: str
     weight: str
     by: int | None = None
+    folded: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AlertCard:
+    """An alert, and the runs that rules began because of it: their ids and the rules' names."""
+
+    alert: Alert
+    runs: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """A runbook that was proposed and has not run here: for which alert, and why only proposed."""
+
+    runbook: str
+    alert: str
+    reason: str
+    command: str
 
 
 async def listed(asked: Asked, tail: Tail, shelf: Shelf) -> Response:
@@ -128,7 +160,7 @@ async def shown(
 ) -> Response:
     """``/incidents/ID``: one incident, what waits for an answer first, its timeline, its parts.
 
-    ``problem`` is why an answer to a gate (by its id) was not taken.
+    ``problem`` is what was not taken (a gate's id, a verb, 'note') and why; what was typed stays.
     """
     after = await tail.newest()
     is_whole = asked.query("timeline") == "all"
@@ -138,27 +170,40 @@ async def shown(
         waiting = {gate.id for gate in incident.waiting_gates}
         every = [_gate_card(incident, gate, asked, problem) for gate in incident.asked_gates]
         answered = asked.query("answered")
+        cards = run_cards(incident)
+        is_queued = any(card.run.status == "queued" for card in cards)
         return {
             "incident": incident,
             "rank": _rank(desk, incident.severity),
+            "recorded": _recorded(incident, asked.query("recorded")),
+            "offers": moves.offers(desk, incident),
+            "proposed_at": _proposed_at(incident),
             "waiting": [card for card in every if card.gate.id in waiting],
             "settled": [card for card in every if card.gate.id not in waiting],
             "said": next(
                 (c for c in every if c.gate.id == answered and not c.gate.is_waiting), None
             ),
-            "runs": run_cards(incident),
+            "runs": cards,
+            "queue": queue_of(desk, shelf) if is_queued else None,
+            "proposed": _proposed(incident),
+            "alerts": _alert_cards(incident),
+            "firing": sum(alert.status == "firing" for alert in incident.alerts),
             "owed": owed(desk, incident),
             "milestones": milestones(incident),
+            "said_of": partial(sentence, incident=incident),
             "lines": list(_lines(incident, None if is_whole else _LINES)),
             "has_record": (desk.folder(incident.id) / "record" / "index.html").is_file(),
         }
 
     found = await asked.work(look)
-    hidden = len(_shown(found["incident"])) - len(found["lines"])
+    hidden = len(_shown(found["incident"])) - sum(len(one.folded) or 1 for one in found["lines"])
     return asked.page(
         "incident.html",
         status=status_of(problem[1]) if problem else 200,
         problem=problem[1] if problem else None,
+        problem_of=problem[0] if problem else "",
+        typed=asked.said if problem else {},
+        nonce=moves.new_nonce(),
         hidden=hidden,
         after=after,
         watched=found["incident"].id,
@@ -188,7 +233,7 @@ def next_step(incident: Incident, missing: tuple[str, ...], runs: list[RunCard])
         return f"Before it is closed, it owes: {', '.join(missing)}.", ""
     is_quiet = incident.alerts and all(one.status != "firing" for one in incident.alerts)
     if incident.status in ("acknowledged", "mitigated") and is_quiet:
-        words = "Every alert is over. Verify that service is restored, then:"
+        words = "Every alert is over: verify that service is restored, then resolve it."
         return words, f"imt incident resolve {id_}"
     words, verb = _NEXT.get(incident.status, ("Nothing more is owed.", ""))
     return words, f"imt incident {verb} {id_}" if verb else ""
@@ -245,16 +290,74 @@ def _gate_card(
     )
 
 
+def _recorded(incident: Incident, told: str) -> Line | None:
+    """The entry that an address says was just recorded, if the log has it."""
+    if not (told.isascii() and told.isdigit() and len(told) < 10):
+        return None
+    found = next((entry for entry in incident.entries if entry.n == int(told)), None)
+    return Line(found, sentence(found, incident), "major") if found else None
+
+
+def _proposed_at(incident: Incident) -> datetime | None:
+    """Since when the incident proposes its own resolution; None when it does not."""
+    for entry in reversed(() if incident.is_over else incident.entries):
+        if entry.type in ("alert.received", "incident.reopened"):
+            return None
+        if entry.type == "resolution.proposed":
+            return entry.occurred_at
+    return None
+
+
+def _proposed(incident: Incident) -> list[Proposed]:
+    ran = {run.runbook for run in incident.runs}
+    found: dict[str, Proposed] = {}
+    for entry in incident.entries:
+        name = text_of(entry, "runbook") if entry.type == "runbook.proposed" else ""
+        if name and name not in ran:
+            command = f"imt run {name} --incident {incident.id}"
+            alert, reason = text_of(entry, "alert"), text_of(entry, "reason")
+            found.setdefault(name, Proposed(name, alert, reason, command))
+    return list(found.values())
+
+
+def _alert_cards(incident: Incident) -> list[AlertCard]:
+    """Alerts, those that fire first, the newest first."""
+    begun: dict[str, list[tuple[str, str]]] = {}
+    for entry in incident.entries:
+        if entry.type == "run.requested":
+            asked = (text_of(entry, "run"), text_of(entry, "rule"))
+            begun.setdefault(text_of(entry, "fingerprint"), []).append(asked)
+    cards = [AlertCard(one, tuple(begun.get(one.fingerprint, ()))) for one in incident.alerts]
+    cards.sort(key=lambda card: card.alert.started_at, reverse=True)
+    return sorted(cards, key=lambda card: card.alert.status != "firing")
+
+
 def _lines(incident: Incident, most: int | None) -> Iterator[Line]:
-    """The timeline, newest first."""
+    """The timeline, newest first; a storm is one line."""
     by = corrections(incident.entries)
-    for entry in reversed(_shown(incident)[-most:] if most else _shown(incident)):
-        weight = "plain"
-        if entry.type.startswith(_MINOR):
-            weight = "minor"
-        elif entry.type.startswith(_MAJOR):
-            weight = "major"
-        yield Line(entry, sentence(entry, incident), weight, by.get(entry.n))
+    newest = reversed(_shown(incident)[-most:] if most else _shown(incident))
+    for _, alike in groupby(newest, key=lambda entry: _kind(entry, by)):
+        entries = tuple(alike)
+        if entries[0].type in _STORMY and len(entries) >= _STORM:
+            names = Counter(text_of(entry, "name") for entry in entries).most_common(3)
+            told = ", ".join(f"{one_line(name, most=60)} × {count}" for name, count in names)
+            rest = len(entries) - sum(count for _, count in names)
+            told += f" and {rest} others" if rest else ""
+            said = f"{len(entries)} alerts {_STORMY[entries[0].type]}: {told}"
+            yield Line(entries[0], said, "plain", folded=entries)
+            continue
+        for entry in entries:
+            weight = "plain"
+            if entry.type.startswith(_MINOR):
+                weight = "minor"
+            elif entry.type.startswith(_MAJOR):
+                weight = "major"
+            yield Line(entry, sentence(entry, incident), weight, by.get(entry.n))
+
+
+def _kind(entry: Entry, by: Mapping[int, int]) -> tuple[str, str, str, bool]:
+    """What entries that stand one after another must have in common to be one line."""
+    return (entry.type, entry.actor, entry.visibility, entry.n in by)
 
 
 def _shown(incident: Incident) -> list[Entry]:

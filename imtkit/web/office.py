@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
@@ -33,6 +34,7 @@ class Office:
         self.settings = settings
         self._desk: Desk | None = None
         self._lock = Lock()
+        self._fault, self._fault_at = "", float("-inf")
         self._hands = ThreadPoolExecutor(_HANDS, thread_name_prefix="imt-web")
 
     async def work(self, task: Callable[[Desk], Answer], *, actor: str) -> Answer:
@@ -45,7 +47,17 @@ class Office:
 
     def now(self, task: Callable[[Desk], Answer], *, actor: str = "") -> Answer:
         """What the task answers, in the thread that asks: for threads that work all day."""
-        return self._work(task, actor)
+        try:
+            return self._work(task, actor)
+        except StoreError as error:
+            if not isinstance(error, StoreBusyError):
+                self._fault, self._fault_at = type(error).__name__, time.monotonic()
+            raise
+
+    def fault_within(self, seconds: float) -> str:
+        """The kind of error that a thread that works all day met so lately; empty for none."""
+        is_fresh = time.monotonic() - self._fault_at < seconds
+        return self._fault if is_fresh else ""
 
     def close(self) -> None:
         """Let go of the log; nothing can be asked afterwards. A write that waits for its turn

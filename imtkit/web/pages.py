@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imtkit.errors import NotFoundError
-from imtkit.web import archive, gates, incidents, runs
+from imtkit.web import archive, deeds, gates, incidents, runs
 from imtkit.web.asked import Works, route
 from imtkit.web.drawing import static
 from imtkit.web.live import Tail, news
@@ -29,13 +29,17 @@ def routes(office: Works) -> list[Route]:
         Route("/static/{name}", _static, methods=["GET"]),
         route(office, "/", partial(incidents.listed, tail=tail, shelf=shelf)),
         route(office, one, partial(incidents.shown, tail=tail, shelf=shelf)),
-        route(
-            office,
-            f"{one}/gates/{{gate}}",
-            partial(gates.answered, tail=tail, shelf=shelf),
-            is_post=True,
+        *(
+            route(office, f"{one}/{rest}", partial(do, tail=tail, shelf=shelf), is_post=True)
+            for rest, do in (
+                ("gates/{gate}", gates.answered),
+                ("moves/{verb}", deeds.moved),
+                ("notes", deeds.noted),
+                ("checklists/{list}", deeds.ticked),
+            )
         ),
         route(office, "/runs", partial(runs.listed, tail=tail, shelf=shelf)),
+        route(office, "/runs/{run}", partial(runs.shown, tail=tail, shelf=shelf)),
         route(office, "/runs/{run}/cancel", runs.cancelled, is_post=True),
         route(office, "/archive", archive.listed),
         route(office, "/archive/{incident}/{file:path}", archive.file),

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 from imtkit.contracts import Query
 from imtkit.kit import Desk, running
+from imtkit.kit.resume import find
+from imtkit.model.entries import Entry
+from imtkit.model.entry_data import number_of, text_of
 from imtkit.model.incident import Incident, Run
 from imtkit.model.words import one_line
+from imtkit.runs.queue import LAST
 from imtkit.web.asked import Asked
 from imtkit.web.live import Tail
 from imtkit.web.shelf import Shelf
@@ -25,20 +29,25 @@ _GROUPS = (
     ("Failed", ("failed", "timed-out", "kernel-died", "lost")),
     ("Ended", ("completed", "cancelled")),
 )
+_RANKS: Mapping[str, int] = {
+    status: rank for rank, (_, statuses) in enumerate(_GROUPS) for status in statuses
+}
 _LOOK = ("Look into it on its kernel, then go on", "imt take {run}")
 _NEXT: Mapping[str, tuple[str, str]] = {
-    "queued": ("It begins as soon as a worker is free; to start one", "imt worker"),
     "running": ("To take it over after the step it is at", "imt take {run}"),
     "waiting": ("Work on its kernel and give it back", "imt take {run}"),
     **dict.fromkeys(("failed", "timed-out", "kernel-died", "lost"), _LOOK),
 }
-"""What to do next, and the command for it, by status."""
+"""What to do next, and the command for it, by status; of queued ones their queue tells it."""
 _ENDS = ("queued", "running", "waiting")
 
 
 @dataclass(frozen=True, slots=True)
 class RunCard:
-    """A run as a page shows it. ``command`` is to be copied; ``done`` counts completed steps."""
+    """A run as a page shows it. ``command`` is to be copied; ``done`` counts completed steps.
+
+    ``alert`` is the alert for which a rule asked for it, ``priority`` its place among others.
+    """
 
     run: Run
     done: int
@@ -46,16 +55,41 @@ class RunCard:
     needs_person: bool
     next_step: str
     command: str
+    alert: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The runs that wait for a worker, in the order in which they are taken.
+
+    ``is_worker_up`` is None where it cannot be told.
+    """
+
+    runs: tuple[str, ...]
+    is_worker_up: bool | None
+
+    def place(self, run: str) -> int:
+        """A run's place, 1 for the next; 0 for one that does not wait."""
+        return self.runs.index(run) + 1 if run in self.runs else 0
 
 
 def run_cards(incident: Incident) -> list[RunCard]:
-    """An incident's runs, newest first."""
-    cards = [run_card(run, has_gate=_has_gate(incident, run)) for run in incident.runs]
-    return sorted(cards, key=lambda card: card.run.started_at, reverse=True)
+    """An incident's runs: what needs somebody first, of these the newest first."""
+    asked = {text_of(e, "run"): e for e in incident.entries if e.type == "run.requested"}
+    cards = [
+        run_card(run, has_gate=_has_gate(incident, run), asked=asked.get(run.id))
+        for run in incident.runs
+    ]
+    cards.sort(key=lambda card: card.run.started_at, reverse=True)
+    return sorted(cards, key=lambda card: _RANKS.get(card.run.status, len(_GROUPS)))
 
 
-def run_card(run: Run, *, has_gate: bool) -> RunCard:
-    """A run with what to do next: answer, take over, resume, or nothing."""
+def run_card(run: Run, *, has_gate: bool, asked: Entry | None = None) -> RunCard:
+    """A run with what to do next: answer, take over, resume, or nothing.
+
+    ``asked`` is the entry by which it was asked for, if a rule or a person did.
+    """
     said, command = _next(run, has_gate=has_gate)
     return RunCard(
         run,
@@ -64,7 +98,32 @@ def run_card(run: Run, *, has_gate: bool) -> RunCard:
         needs_person=run.has_runner and bool(command) and run.status not in ("running", "queued"),
         next_step=said,
         command=command,
+        alert=text_of(asked, "alert") if asked else "",
+        priority=(number_of(asked, "priority") if asked else None) or LAST,
     )
+
+
+def queue_of(desk: Desk, shelf: Shelf) -> Turns:
+    """The runs that wait for a worker, worst severity first, then the oldest."""
+    return _line(desk, _every(desk, shelf))
+
+
+def _line(desk: Desk, cards: list[RunCard]) -> Turns:
+    from imtkit.store.presence import is_any_alive
+
+    waiting = [card for card in cards if card.run.status == "queued"]
+    waiting.sort(key=lambda card: (card.priority, card.run.started_at, card.run.id))
+    settings = desk.settings
+    is_up = is_any_alive(settings.store_url, settings.leases) if waiting else None
+    return Turns(tuple(card.run.id for card in waiting), is_up)
+
+
+def _every(desk: Desk, shelf: Shelf) -> list[RunCard]:
+    """The runs of the newest incidents, newest first."""
+    rows = desk.store.incidents(Query(limit=_OF_INCIDENTS))
+    found = [card for row in rows for card in run_cards(shelf.incident(desk, row.id))]
+    found = [card for card in found if card.run.has_runner]
+    return sorted(found, key=lambda card: card.run.started_at, reverse=True)
 
 
 async def listed(asked: Asked, tail: Tail, shelf: Shelf) -> Response:
@@ -72,13 +131,12 @@ async def listed(asked: Asked, tail: Tail, shelf: Shelf) -> Response:
     after = await tail.newest()
     is_all = asked.query("show") == "all"
 
-    def look(desk: Desk) -> list[RunCard]:
-        rows = desk.store.incidents(Query(limit=_OF_INCIDENTS))
-        found = [card for row in rows for card in run_cards(shelf.incident(desk, row.id))]
-        found = [card for card in found if card.run.has_runner]
-        return sorted(found, key=lambda card: card.run.started_at, reverse=True)
+    def look(desk: Desk) -> tuple[list[RunCard], Turns]:
+        found = _every(desk, shelf)
+        return found, _line(desk, found)
 
-    cards = await asked.work(look)
+    cards, queue = await asked.work(look)
+    cards.sort(key=lambda card: queue.place(card.run.id))
     groups = [
         (title, [card for card in cards if card.run.status in statuses])
         for title, statuses in _GROUPS
@@ -90,7 +148,24 @@ async def listed(asked: Asked, tail: Tail, shelf: Shelf) -> Response:
         groups=[(title, found) for title, found in groups if found],
         ended=ended,
         is_all=is_all,
+        queue=queue,
         after=after,
+    )
+
+
+async def shown(asked: Asked, tail: Tail, shelf: Shelf) -> Response:
+    """``/runs/ID``: one run with its steps, its parameters, and why it runs."""
+    after = await tail.newest()
+
+    def look(desk: Desk) -> tuple[RunCard, Incident, Turns | None]:
+        run = find(desk, asked.path("run"))
+        incident = shelf.incident(desk, run.incident)
+        card = next(one for one in run_cards(incident) if one.run.id == run.id)
+        return card, incident, queue_of(desk, shelf) if run.status == "queued" else None
+
+    card, incident, queue = await asked.work(look)
+    return asked.page(
+        "run.html", card=card, incident=incident, queue=queue, after=after, watched=incident.id
     )
 
 
@@ -98,7 +173,8 @@ async def cancelled(asked: Asked) -> Response:
     """Ask that a run end; the page it was asked on says what became of that."""
     person, run = asked.person(), asked.path("run")
     done = await asked.work_as(person, lambda desk: running.cancel(desk, run))
-    back = "/runs" if asked.said.get("back") == "runs" else f"/incidents/{done.incident}"
+    pages = {"runs": "/runs", "run": f"/runs/{done.id}"}
+    back = pages.get(asked.said.get("back", ""), f"/incidents/{done.incident}")
     return asked.gone_to(f"{back}#run-{done.id}", person)
 
 

@@ -31,14 +31,26 @@ Way = Literal["cookie", "proxy", "bearer"]
 class Visitor:
     """Somebody who may come in. ``name`` is empty where only the token was shown.
 
-    ``way`` is how they are known. ``id`` is the browser's, in its cookie; the ``csrf`` token is
-    made from it and stays the same while the browser is known.
+    ``way`` is how they are known; ``said_by`` the header in which a proxy named them. ``id`` is
+    the browser's, in its cookie; the ``csrf`` token is made from it and stays the same while the
+    browser is known.
     """
 
     name: str = ""
     way: Way = "cookie"
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     csrf: str = ""
+    said_by: str = ""
+
+    @property
+    def is_self_named(self) -> bool:
+        """Whether nobody but they themselves says who they are."""
+        return self.way != "proxy"
+
+    @property
+    def source(self) -> str:
+        """What entries of theirs have as their source: the log tells how the name was known."""
+        return "web, self-named" if self.is_self_named else "web"
 
 
 class Keys:

@@ -23,7 +23,12 @@
     date: clock,
     age: (moment) => span((Date.now() - moment) / 1000),
     ago: (moment) => `${span((Date.now() - moment) / 1000)} ago`,
-    left: (moment) => (moment > Date.now() ? `${span((moment - Date.now()) / 1000)} left` : "time is over"),
+    left: (moment) => {
+      const seconds = Math.ceil((moment - Date.now()) / 1000);
+      if (seconds <= 0) return "time is over";
+      const isSoon = seconds >= 60 && seconds < 600;
+      return `${isSoon ? `${Math.floor(seconds / 60)} min ${seconds % 60} s` : span(seconds)} left`;
+    },
   };
   const tellTimes = (inside) => {
     for (const one of inside.querySelectorAll("time[data-as]")) {
@@ -63,19 +68,20 @@
   };
   const replaced = (old, fresh) => {
     const opened = [...old.querySelectorAll("details[open]")].map((one) => [...old.querySelectorAll("details")].indexOf(one));
-    const typed = [...old.querySelectorAll("input:not([type=hidden])")].map((one) => [one.name, one.value]);
+    const typed = [...old.querySelectorAll("input:not([type=hidden])")].map((one) => [one.form?.action, one.name, one.value]);
     const focused = old.contains(document.activeElement) ? document.activeElement : null;
-    const place = focused ? [...old.querySelectorAll("a,button,input,summary")].indexOf(focused) : -1;
+    const place = focused ? [...old.querySelectorAll("a,button,input,textarea,summary")].indexOf(focused) : -1;
     old.replaceWith(fresh);
     if (old.matches("details[open]")) fresh.open = true;
     const details = fresh.querySelectorAll("details");
     for (const n of opened) if (details[n]) details[n].open = true;
-    for (const [name, value] of typed) {
-      const field = fresh.querySelector(`input[name="${CSS.escape(name)}"]:not([type=hidden])`);
+    for (const [form, name, value] of typed) {
+      const fields = [...fresh.querySelectorAll(`input[name="${CSS.escape(name)}"]:not([type=hidden])`)];
+      const field = fields.find((one) => one.form?.action === form);
       if (field && value) field.value = value;
     }
     if (focused) {
-      const next = fresh.querySelectorAll("a,button,input,summary")[place] || fresh;
+      const next = fresh.querySelectorAll("a,button,input,textarea,summary")[place] || fresh;
       next.focus({ preventScroll: true });
     }
   };
@@ -177,7 +183,7 @@
   /* a click that is on its way is not sent twice */
   document.addEventListener("submit", (event) => {
     const button = event.submitter;
-    if (event.target.dataset.sent || (button?.dataset.sure && !window.confirm(button.dataset.sure))) {
+    if (event.target.dataset.sent) {
       event.preventDefault();
       return;
     }

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
+from uuid import uuid4
 
 import pytest
-from web_server import RUN, Web, ask_change, busy_incident, running_web
+from web_server import TOKEN, Web, ask_change, busy_incident, running_web
 
-from imtkit.kit import Desk, gates, incidents, records
+from imtkit.kit import Desk, checklists, gates, incidents, records
 from imtkit.kit.gates import Question
+from imtkit.model.checklist import checklist_of
 from imtkit.model.opening import Opening
 
 if TYPE_CHECKING:
@@ -24,19 +29,38 @@ pytestmark = pytest.mark.browser
 
 SCREENSHOTS = os.environ.get("IMT_SCREENSHOTS", "")
 """A folder to keep pictures of the pages in, for somebody to look at."""
-GATE = f"{RUN}-fail-over-to-the-replica".lower()
+ROOT = Path(__file__).resolve().parents[2]
 LONG = "W" * 10_000
 HOSTILE = f"<img src=x onerror=\"document.title='owned'\"> \u202egnp.exe {LONG}"
 
 
-@pytest.fixture
-def web(workspace: Path) -> Iterator[Web]:
-    """The pages of a workspace of its own."""
-    with running_web(workspace) as served:
-        yield served
+@dataclass(frozen=True)
+class Busy:
+    """An incident with everything in it, its parked run, and that run's gate."""
+
+    id: str
+    run: str
+
+    @property
+    def gate(self) -> str:
+        return f"{self.run}-fail-over-to-the-replica".lower()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """One server for all tests of this module, each of which has incidents of its own."""
+    root = tmp_path_factory.mktemp("web") / "workspace"
+    for folder in ("runbooks", "outputs"):
+        (root / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "templates" / "imt.toml", root / "imt.toml")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [one for one in os.environ if one.startswith("IMT_")]:
+            patch.delenv(name)
+        with running_web(root) as served:
+            yield served
+
+
+@pytest.fixture(scope="module")
 def bob(web: Web) -> Iterator[Desk]:
     """Bob Beispiel at a terminal elsewhere."""
     with web.desk() as desk:
@@ -44,9 +68,11 @@ def bob(web: Web) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def incident_id(bob: Desk) -> str:
+def busy(bob: Desk) -> Busy:
     """An incident with everything in it."""
-    return busy_incident(bob)
+    mark = uuid4().hex[:6]
+    run = f"20261121T201700Z-{mark}"
+    return Busy(busy_incident(bob, run=run, failed=f"20261121T201500Z-{mark}"), run)
 
 
 @pytest.fixture
@@ -63,13 +89,13 @@ def visit(open_page: Callable[..., Page], web: Web) -> Iterator[Callable[..., Pa
         if is_strict:
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.on("console", hear)
-        page.goto(web.link)
+        mark = "&" if "?" in path else "?"
+        page.goto(f"{web.url}{path}{mark}token={TOKEN}")
         if person:
-            page.goto(f"{web.url}/login")
+            page.goto(f"{web.url}/login?{urlencode({'next': path})}")
             page.get_by_label("Your name").fill(person)
             page.get_by_role("button", name="Come in").click()
-            page.wait_for_url(re.compile(r"/$"))
-        page.goto(web.url + path)
+            page.wait_for_url(web.url + path)
         return page
 
     yield open_one
@@ -77,12 +103,12 @@ def visit(open_page: Callable[..., Page], web: Web) -> Iterator[Callable[..., Pa
 
 
 def test_an_entry_logged_elsewhere_appears_in_every_open_page(
-    visit: Callable[..., Page], bob: Desk, incident_id: str
+    visit: Callable[..., Page], bob: Desk, busy: Busy
 ) -> None:
     """Two people look; what a third one writes stands before both within two seconds."""
-    pages = [visit(f"/incidents/{incident_id}") for _ in range(2)]
+    pages = [visit(f"/incidents/{busy.id}") for _ in range(2)]
     time.sleep(0.6)  # both wait for news by now
-    incidents.note(bob, incident_id, "It is the lock on orders.")
+    incidents.note(bob, busy.id, "It is the lock on orders.")
     began = time.monotonic()
     for page in pages:
         line = page.locator("#live-lines > li").first
@@ -92,7 +118,7 @@ def test_an_entry_logged_elsewhere_appears_in_every_open_page(
 
 
 def test_the_list_follows_without_losing_focus_or_place(
-    visit: Callable[..., Page], bob: Desk, incident_id: str
+    visit: Callable[..., Page], bob: Desk, busy: Busy
 ) -> None:
     """A new and worse incident comes in above; who reads further down stays where they are."""
     others = [incidents.open_(bob, Opening(f"Small {n}", severity="sev4")).id for n in range(12)]
@@ -113,10 +139,10 @@ def test_the_list_follows_without_losing_focus_or_place(
 
 
 def test_a_gate_is_answered_by_keyboard_alone(
-    visit: Callable[..., Page], bob: Desk, incident_id: str
+    visit: Callable[..., Page], bob: Desk, busy: Busy
 ) -> None:
     """Tab, type, Enter: from the skip link to the answer that the page shows as recorded."""
-    page = visit(f"/incidents/{incident_id}", person="Cleo Clark")
+    page = visit(f"/incidents/{busy.id}", person="Cleo Clark")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "To the content"
     page.keyboard.press("Enter")
@@ -130,69 +156,68 @@ def test_a_gate_is_answered_by_keyboard_alone(
     page.keyboard.press("Enter")
     page.get_by_text("Recorded:").wait_for()
     assert page.evaluate("document.activeElement.id") == "answered"
-    gate = gates.get(bob, incident_id, GATE)
+    gate = gates.get(bob, busy.id, busy.gate)
     assert (gate.answer, gate.by, gate.reason) == ("yes", "Cleo Clark", "the lag is zero")
 
 
 def test_enter_in_the_reason_answers_nothing(
-    visit: Callable[..., Page], bob: Desk, incident_id: str
+    visit: Callable[..., Page], bob: Desk, busy: Busy
 ) -> None:
     """A form with several answers has none that Enter means: one is pressed on purpose."""
-    page = visit(f"/incidents/{incident_id}", person="Cleo Clark")
+    page = visit(f"/incidents/{busy.id}", person="Cleo Clark")
     page.locator("input[name=reason]").first.fill("not sure yet")
     page.keyboard.press("Enter")
     page.wait_for_timeout(400)
-    assert gates.get(bob, incident_id, GATE).is_waiting
+    assert gates.get(bob, busy.id, busy.gate).is_waiting
 
 
 def test_what_is_typed_survives_news_and_an_answer_elsewhere_is_shown(
-    visit: Callable[..., Page], bob: Desk, incident_id: str
+    visit: Callable[..., Page], bob: Desk, busy: Busy
 ) -> None:
     """News come in while a reason is typed; when somebody else answers, the question goes."""
-    page = visit(f"/incidents/{incident_id}", person="Cleo Clark")
+    page = visit(f"/incidents/{busy.id}", person="Cleo Clark")
     field = page.locator("input[name=reason]").first
     field.fill("half a sent")
     field.focus()
-    incidents.note(bob, incident_id, "News.")
+    incidents.note(bob, busy.id, "News.")
     page.locator("#live-lines").get_by_text("News.").wait_for(timeout=5000)
     assert field.input_value() == "half a sent"
     assert page.evaluate("document.activeElement.name") == "reason"
-    gates.answer(bob, incident_id, GATE, "no", reason="lag")
+    gates.answer(bob, busy.id, busy.gate, "no", reason="lag")
     page.locator("#live-decisions").get_by_text("answered: no").wait_for(timeout=5000)
     assert page.locator("#live-gates form").count() == 0
 
 
 def test_a_stale_page_is_told_who_was_first(
-    visit: Callable[..., Page], bob: Desk, incident_id: str
+    visit: Callable[..., Page], bob: Desk, busy: Busy
 ) -> None:
     """Without news (no script) the second answer is refused in words beside the first."""
-    page = visit(f"/incidents/{incident_id}", person="Cleo Clark", scripts=False, is_strict=False)
-    gates.answer(bob, incident_id, GATE, "no")
+    page = visit(f"/incidents/{busy.id}", person="Cleo Clark", scripts=False, is_strict=False)
+    gates.answer(bob, busy.id, busy.gate, "no")
     page.get_by_role("button", name="yes").click()
     assert "was answered already: no, by Bob Beispiel" in page.locator("main").inner_text()
 
 
-def test_all_of_it_works_without_script(
-    visit: Callable[..., Page], bob: Desk, incident_id: str
-) -> None:
+def test_all_of_it_works_without_script(visit: Callable[..., Page], bob: Desk, busy: Busy) -> None:
     """Times in UTC, forms that post: reloading is all the difference."""
-    page = visit(f"/incidents/{incident_id}", scripts=False)
+    page = visit(f"/incidents/{busy.id}", scripts=False)
     assert re.search(r"\d\d:\d\d:\d\d UTC", page.locator("#live-lines").inner_text())
     page.locator("input[name=person]").first.fill("Cleo Clark")
     page.get_by_role("button", name="yes").click()
     assert "Recorded:" in page.locator("main").inner_text()
-    assert gates.get(bob, incident_id, GATE).by == "Cleo Clark"
+    assert gates.get(bob, busy.id, busy.gate).by == "Cleo Clark"
 
 
 def test_a_broken_connection_is_said_and_taken_up_again(
-    visit: Callable[..., Page], bob: Desk, incident_id: str
+    visit: Callable[..., Page], bob: Desk, busy: Busy
 ) -> None:
     """The page says that it hears nothing; connected again, it shows what it missed."""
-    page = visit(f"/incidents/{incident_id}", is_strict=False)
+    page = visit(f"/incidents/{busy.id}", is_strict=False)
     page.context.set_offline(True)
+    incidents.note(bob, busy.id, "Said as the line broke.")  # ends the question that is held
     page.locator("#link-state:not([hidden])").wait_for(timeout=20_000)
     assert "Not connected" in page.locator("#link-state").inner_text()
-    incidents.note(bob, incident_id, "Said while nobody heard.")
+    incidents.note(bob, busy.id, "Said while nobody heard.")
     page.context.set_offline(False)
     page.locator("#live-lines").get_by_text("Said while nobody heard.").wait_for(timeout=15_000)
     page.locator("#link-state").wait_for(state="hidden", timeout=5000)
@@ -213,35 +238,39 @@ def test_times_are_the_readers_own(visit: Callable[..., Page], bob: Desk, web: W
     assert re.fullmatch(r"\d+ s", page.locator("time[data-as=age]").first.inner_text())
 
 
+@pytest.mark.parametrize("scripts", [True, False])
 def test_a_run_is_cancelled_after_a_second_thought(
-    visit: Callable[..., Page], bob: Desk, incident_id: str
+    visit: Callable[..., Page], bob: Desk, busy: Busy, *, scripts: bool
 ) -> None:
-    """The browser asks once more; 'no' leaves it, 'yes' ends it."""
-    page = visit("/runs", person="Cleo Clark")
-    button = page.get_by_role("button", name=re.compile("Cancel the run"))
-    page.once("dialog", lambda dialog: dialog.dismiss())
-    button.click()
-    assert incidents.get(bob, incident_id).run(RUN).status == "waiting"  # type: ignore[union-attr]
-    page.once("dialog", lambda dialog: dialog.accept())
-    button.click()
-    page.locator(f"#run-{RUN}").wait_for(state="detached")
-    assert incidents.get(bob, incident_id).run(RUN).status == "cancelled"  # type: ignore[union-attr]
+    """The button stands behind words that are opened first, by keyboard too."""
+    page = visit(f"/runs/{busy.run}", person="Cleo Clark", scripts=scripts)
+    sure = page.get_by_role("button", name="Cancel it for good")
+    assert not sure.is_visible()
+    page.locator("details.cancel > summary").focus()
+    page.keyboard.press("Enter")
+    assert "What it did and wrote so far stays." in page.locator("main").inner_text()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.locator(".pill", has_text="cancelled").wait_for()
+    assert incidents.get(bob, busy.id).run(busy.run).status == "cancelled"  # type: ignore[union-attr]
 
 
 def test_the_next_command_is_copied_by_a_button(
-    visit: Callable[..., Page], web: Web, incident_id: str
+    visit: Callable[..., Page], web: Web, busy: Busy
 ) -> None:
     """What to type is taken along with one click."""
-    page = visit("/runs")
+    page = visit(f"/runs/{busy.run}")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=web.url)
-    page.get_by_role("button", name=f"Copy: imt take {RUN}").click()
+    page.get_by_role("button", name=f"Copy: imt take {busy.run}").click()
     page.get_by_text("Copied").wait_for()
-    assert page.evaluate("navigator.clipboard.readText()") == f"imt take {RUN}"
+    assert page.evaluate("navigator.clipboard.readText()") == f"imt take {busy.run}"
 
 
-def everything(bob: Desk, incident_id: str) -> dict[str, str]:
+def everything(bob: Desk, incident_id: str, run: str) -> dict[str, str]:
     """Every page there is, by name, of a workspace with everything in it, hostile texts too."""
     ask_change(bob, incident_id)
+    checklists.show(bob, incident_id, checklist_of("restore", ["Drain it", "Tell support"]))
+    checklists.tick(bob, incident_id, "restore", "Drain it")
     incidents.open_(bob, Opening("Drill: lose the primary", severity="sev2", mode="drill"))
     bad = incidents.open_(bob, Opening(HOSTILE, services=(HOSTILE[:500],), severity="sev4")).id
     alert = {"fingerprint": "f", "name": HOSTILE, "labels": {HOSTILE: HOSTILE}, "annotations": {}}
@@ -252,6 +281,9 @@ def everything(bob: Desk, incident_id: str) -> dict[str, str]:
         bob.draft("alert.received", alert),
         bob.draft("run.started", {"run": "r1", "title": HOSTILE, "steps": steps}, key="run/r1"),
         bob.draft("run.finished", {"run": "r1", "status": "failed", "error": HOSTILE}),
+        bob.draft("run.requested", {"run": "r2", "title": "Look", "rule": HOSTILE}, key="r2"),
+        bob.draft("runbook.proposed", {"runbook": HOSTILE, "reason": HOSTILE}),
+        *(bob.draft("alert.received", {**alert, "fingerprint": f"s{n}"}) for n in range(9)),
         bob.draft("note.added", {"text": HOSTILE}),
         bob.draft("decision.made", {"text": HOSTILE, "reason": HOSTILE}),
     )
@@ -262,50 +294,123 @@ def everything(bob: Desk, incident_id: str) -> dict[str, str]:
         "over": "/?show=over",
         "incident": f"/incidents/{incident_id}",
         "hostile": f"/incidents/{bad}",
-        "runs": "/runs",
+        "runs": "/runs?show=all",
+        "run": f"/runs/{run}",
+        "queued": "/runs/r2",
+        "astray": "/nowhere",
         "archive": "/archive",
         "trouble": "/incidents/INC-1",
         "login": "/login",
     }
 
 
-@pytest.mark.parametrize("device", ["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.fixture(scope="module")
+def pages(bob: Desk) -> dict[str, str]:
+    """The address of every kind of page, by its name."""
+    run = "20261121T201700Z-every1"
+    return everything(bob, busy_incident(bob, run=run, failed=f"{run}f"), run)
+
+
+@pytest.mark.parametrize(("scheme", "device"), [("light", "desktop"), ("dark", "phone")])
 def test_every_page_is_accessible_and_no_wider_than_its_screen(
-    visit: Callable[..., Page], bob: Desk, incident_id: str, scheme: str, device: str
+    visit: Callable[..., Page], pages: dict[str, str], scheme: str, device: str
 ) -> None:
-    """Axe finds nothing, nothing scrolls sideways, hostile texts stay texts.
+    """Axe finds nothing; nothing scrolls sideways, nor enlarged twice; hostile texts stay texts.
 
     Where IMT_SCREENSHOTS names a folder, a picture of each is kept there to look at.
     """
     from axe_playwright_python.sync_playwright import Axe
 
-    pages = everything(bob, incident_id)
-    page = visit("/", scheme=scheme, device=device)
+    page = visit("/", scheme=scheme, device=device, person="Cleo Clark")
     origin = page.evaluate("location.origin")
     for name, path in pages.items():
         page.goto(origin + path)
-        page.wait_for_timeout(100)
-        if name == "incident":
-            page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
         results = Axe().run(page)
         assert results.violations_count == 0, f"{name}: {results.generate_report()}"
-        wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-        assert wide <= 0, name
+        sizes = ["390x844"] if device == "phone" else ["1280x900", "640x450"]
+        for size in sizes:
+            width, height = map(int, size.split("x"))
+            page.set_viewport_size({"width": width, "height": height})
+            wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert wide <= 0, f"{name} at {size}"
         assert page.title() != "owned"
         if SCREENSHOTS:
             page.screenshot(path=f"{SCREENSHOTS}/{name}-{device}-{scheme}.png", full_page=True)
 
 
+def test_on_a_phone_an_incident_is_taken_noted_and_ticked(
+    visit: Callable[..., Page], bob: Desk
+) -> None:
+    """With thumbs: acknowledge, write, tick; each is shown as recorded, as whom is said."""
+    id_ = incidents.open_(bob, Opening("Search is slow", severity="sev2")).id
+    checklists.show(bob, id_, checklist_of("restore", ["Drain it", "Tell support"]))
+    page = visit(f"/incidents/{id_}", device="phone", scheme="dark", person="Cleo Clark")
+    assert "the name you gave yourself" in page.locator(".note").inner_text()
+    page.get_by_role("button", name="Acknowledge").click()
+    page.get_by_text("Recorded: Acknowledged").wait_for()
+    page.get_by_label("Write a note").fill("It is the index.")
+    page.get_by_role("button", name="Write it down").click()
+    page.get_by_text("Recorded: It is the index.").wait_for()
+    page.locator("details.checklist > summary").click()
+    page.get_by_role("button", name="Tick: Drain it").click()
+    page.get_by_text("Recorded: Ticked").wait_for()
+    assert page.locator("details.checklist").get_attribute("open") is not None
+    for button in page.get_by_role("button").filter(visible=True).all():
+        box = button.bounding_box()
+        assert box is not None
+        assert box["height"] >= 28, button.inner_text()
+    types = [entry.type for entry in incidents.get(bob, id_).entries]
+    assert types.count("incident.acknowledged") == types.count("note.added") == 1
+
+
+def test_what_waits_stands_first_and_counts_down(
+    visit: Callable[..., Page], bob: Desk, busy: Busy
+) -> None:
+    """For eyes and for screen readers: a timer with words, before all else."""
+    gates.open_(bob, busy.id, Question("Soon?", within=timedelta(minutes=5)))
+    for path in ("/", f"/incidents/{busy.id}"):
+        page = visit(path)
+        timer = page.get_by_role("timer").last
+        timer.wait_for()
+        words = page.locator("main").inner_text()
+        assert words.index("Waiting for an answer") < words.index(
+            "Timeline" if busy.id in path else "Any severity"
+        )
+    soon = page.locator("article", has_text="Soon?").get_by_role("timer")
+    first = soon.inner_text()
+    assert re.fullmatch(r"4 min \d+ s left", first)
+    page.wait_for_function("([e, t]) => e.textContent !== t", arg=[soon.element_handle(), first])
+    said = page.locator("article", has_text="Soon?").aria_snapshot()
+    assert 'heading "Soon?" [level=3]' in said
+    assert "timer" in said
+    assert 'button "yes"' in said
+
+
+def test_news_does_not_move_for_who_wants_no_motion(
+    visit: Callable[..., Page], bob: Desk, busy: Busy
+) -> None:
+    """With prefers-reduced-motion what is new appears without an animation; on paper no buttons."""
+    page = visit(f"/incidents/{busy.id}", person="Cleo Clark")
+    page.emulate_media(reduced_motion="reduce")
+    incidents.note(bob, busy.id, "Still.")
+    line = page.locator("#live-lines > li.is-new", has_text="Still.")
+    line.wait_for()
+    assert line.evaluate("e => getComputedStyle(e).animationName") == "none"
+    page.emulate_media(media="print")
+    assert page.get_by_role("button").filter(visible=True).count() == 0
+    assert page.get_by_text("Still.").first.is_visible()
+
+
 def test_a_record_opens_in_the_archive_with_its_pages_and_pictures(
-    visit: Callable[..., Page], web: Web, bob: Desk, incident_id: str
+    visit: Callable[..., Page], web: Web, bob: Desk, busy: Busy
 ) -> None:
     """Sandboxed as it is, its own links work; nothing is asked of anybody else."""
-    records.build(bob, incident_id)
+    records.build(bob, busy.id)
     asked: list[str] = []
     page = visit("/archive")
     page.on("request", lambda request: asked.append(request.url))
-    page.get_by_role("link", name="Checkout answers slowly").click()
+    page.locator(f"#{busy.id} h2 a").click()
     page.wait_for_url(re.compile(r"/index\.html$"))
     assert "Fail over to the replica?" in page.inner_text("body")
     assert page.evaluate("window.origin") == "null"

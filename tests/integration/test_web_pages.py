@@ -16,7 +16,18 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
-from web_server import FAILED, RUN, TOKEN, Web, ask_change, busy_incident, running_web
+from web_server import (
+    FAILED,
+    RUN,
+    TOKEN,
+    Web,
+    ask_change,
+    browser,
+    busy_incident,
+    csrf_of,
+    post,
+    running_web,
+)
 
 from imtkit.kit import Desk, gates, incidents, records
 from imtkit.kit.gates import Question
@@ -44,32 +55,6 @@ def ann(web: Web) -> Iterator[Desk]:
     """Ann Example at a terminal of the same workspace."""
     with web.desk("Ann Example") as desk:
         yield desk
-
-
-def browser(web: Web, person: str = "") -> requests.Session:
-    """A browser that was let in, by this person if one is named."""
-    session = requests.Session()
-    assert session.get(web.link, timeout=10).ok
-    if person:
-        said = {"person": person, "csrf": csrf_of(session, web, "/login"), "next": "/"}
-        assert post(session, web, "/login", said).ok
-    return session
-
-
-def csrf_of(session: requests.Session, web: Web, path: str) -> str:
-    """The CSRF token in the first form of a page."""
-    text = session.get(web.url + path, timeout=10).text
-    found = re.search(r'name="csrf" value="([0-9a-f]{64})"', text)
-    assert found, text
-    return found[1]
-
-
-def post(
-    session: requests.Session, web: Web, path: str, said: dict[str, str], **headers: str
-) -> requests.Response:
-    """What a browser sends when a form of ours is submitted."""
-    sent = {"Origin": web.url, **headers}
-    return session.post(web.url + path, data=said, headers=sent, timeout=10)
 
 
 @dataclass(frozen=True)
@@ -379,7 +364,7 @@ def test_an_answer_is_recorded_with_name_and_reason_then_shown(web: Web, ann: De
         "yes",
         "Cleo Clark",
         "the lag is zero",
-        "web",
+        "web, self-named",
     )
     again = answer_gate(session, web, id_, GATE, said)
     assert "Recorded:" in again.text
