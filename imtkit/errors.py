@@ -17,6 +17,7 @@ The branch answers the caller's question: whose fault, and what now?
     │   └── SignatureError         a sender did not prove that a request is its own
     ├── StoreError                 the log could not be read or written
     │   ├── StoreBusyError         another writer holds it; try again
+    │   ├── StoreDownError         its database cannot be reached; it may come back
     │   ├── StoreVersionError      the database is older or newer than this imtkit
     │   └── ChainError             an entry is not what was stored
     ├── RunError                   a runbook could not be run to its end
@@ -141,6 +142,10 @@ class StoreError(ImtkitError):
 
 class StoreBusyError(StoreError):
     """Another writer holds the log."""
+
+
+class StoreDownError(StoreError):
+    """The log's database cannot be reached."""
 
 
 class StoreVersionError(StoreError):

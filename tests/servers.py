@@ -8,11 +8,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 
+import psutil
 import pytest
 
 _WHERE = "/usr/lib/postgresql"
@@ -26,6 +27,10 @@ _FAST = {
     "listen_addresses": "127.0.0.1",
     "log_min_messages": "warning",
 }
+
+
+DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+"""Settings under which what was committed outlives a crash: PostgreSQL's own."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,36 @@ class Postgres:
     def stop(self, how: str = "fast") -> None:
         """Stop the server; 'immediate' is a crash."""
         _run("pg_ctl", "stop", "-w", "-m", how, "-D", str(self.data))
+
+    def kill(self) -> None:
+        """``kill -9`` of the server and of every process of its own, as a machine's end does."""
+        lock = self.data / "postmaster.pid"
+        postmaster = psutil.Process(int(lock.read_text(encoding="utf-8").splitlines()[0]))
+        family = [postmaster, *postmaster.children(recursive=True)]
+        for one in family:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        until(lambda: all(_is_over(one) for one in family), 20)
+        # Who inherits the dead may leave them zombies, which PostgreSQL takes for another server.
+        for left in (lock, *self.sockets.glob(".s.PGSQL.*")):
+            left.unlink(missing_ok=True)
+
+    def start(self) -> None:
+        """Start it again after ``stop`` or ``kill``; its recovery is done when this returns."""
+        log = str(self.sockets / "log")
+        _run("pg_ctl", "start", "-w", "-s", "-t", "60", "-D", str(self.data), "-l", log)
+
+    def restart(self) -> None:
+        """``pg_ctl restart -m immediate``: every session is torn, and recovery follows."""
+        log = str(self.sockets / "log")
+        wait = ("-w", "-s", "-t", "60")
+        _run("pg_ctl", "restart", *wait, "-m", "immediate", "-D", str(self.data), "-l", log)
+
+    def said(self, lines: int = 40) -> str:
+        """The end of its log."""
+        log = self.sockets / "log"
+        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
 
 
 @dataclass(frozen=True)
@@ -83,8 +118,11 @@ def start_postgres(folder: Path | None = None, plan: Plan | None = None) -> Iter
         server = _start(data, home, plan)
         try:
             yield server
+        except BaseException as exc:
+            exc.add_note(f"PostgreSQL's log ended with:\n{server.said()}")
+            raise
         finally:
-            if (data / "postmaster.pid").exists():
+            with suppress(RuntimeError):  # it was stopped or killed already
                 server.stop("immediate")
     finally:
         shutil.rmtree(data, ignore_errors=True)
@@ -161,6 +199,13 @@ def _own(path: Path) -> None:
         mode = above.stat().st_mode
         if not mode & 0o001:
             above.chmod(mode | 0o001)
+
+
+def _is_over(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _free_port() -> int:

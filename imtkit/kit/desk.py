@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -73,6 +73,12 @@ class Desk:
             zone=zone,
             key=key,
         )
+
+    def patient(self, seconds: float, *, is_over: Callable[[], bool] = lambda: False) -> Desk:
+        """The same desk at the same log, which is waited for so long when it cannot be reached."""
+        from imtkit.store.patience import patient
+
+        return replace(self, store=patient(self.store, seconds, is_over=is_over))
 
     def folder(self, incident_id: str) -> Path:
         """Where an incident's notebooks, evidence and record are kept."""

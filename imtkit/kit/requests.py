@@ -90,6 +90,7 @@ def _asked_for(desk: Desk, incident: Incident) -> dict[str, tuple[str, int]]:
         for run in incident.runs
         if run.status == QUEUED
         or (run.requested_at and run.status == "waiting" and handover.may_go_on(desk, run.id))
+        or (run.requested_at and not run.holder and _is_cut_short(run))
     }
     found: dict[str, tuple[str, int]] = {}
     for entry in incident.entries if due else ():
@@ -185,5 +186,10 @@ def _is_to_go_on(desk: Desk, run: Run, is_gone: IsGone) -> bool:
         runner = process_told(run.runner)
         is_kept = runner is not None and not is_gone(runner)  # it goes on there, on its kernel
         return not is_kept and handover.may_go_on(desk, run.id)
+    return _is_cut_short(run)
+
+
+def _is_cut_short(run: Run) -> bool:
+    """Whether it stopped only because its worker did, and may be begun once more."""
     is_handed_on = run.status == "cancelled" and run.error == WORKER_ENDS
     return is_handed_on or (run.status == "lost" and run.attempt < MOST_ATTEMPTS)

@@ -18,6 +18,7 @@ from imtkit.kit.runs import (
     carry_out,
     lease_folder,
     run_key,
+    surely_told,
     the_run,
 )
 from imtkit.model.entries import Draft
@@ -99,7 +100,8 @@ def resume(
         **({"parameters": dict(corrections)} if corrections else {}),
     }
     _require_free(desk, run)
-    _log_resumed(desk, run, told)
+    with surely_told(desk, run.incident, run.id) as patient:
+        _log_resumed(patient, run, told)
     if tell is not None:
         tell(_how(run, executed, is_same_kernel=is_same_kernel))
     again = the_run(incidents.get(desk, run.incident), run.id)

@@ -17,7 +17,7 @@ from imtkit.model.incident import QUEUED, Incident, Run, Step
 from imtkit.runs import lease as leases
 from imtkit.runs import leftovers
 from imtkit.runs.conditions import StepEvent
-from imtkit.runs.lease import process_told
+from imtkit.runs.lease import Process, process_told
 from imtkit.runs.mend import DIED, ended_cells, mend
 
 REAPER = f"{AUTOMATION}reaper"
@@ -69,7 +69,7 @@ def reap(desk: Desk, *, is_thorough: bool = False) -> list[Run]:
     lost = []
     for lease in leases.left_behind(lease_folder(desk)):
         leases.end_kernel(lease)
-        run = bury(desk, lease.incident, lease.run)
+        run = bury(desk, lease.incident, lease.run, runner=lease.runner)
         leases.drop(lease_folder(desk), lease.run)
         lost += [run] if run else []
     leftovers.clear(lease_folder(desk))
@@ -89,15 +89,18 @@ def _without_runner(desk: Desk) -> list[Run]:
     return found
 
 
-def bury(desk: Desk, incident_id: str, run_id: str) -> Run | None:
-    """Log the truth of a run whose runner is gone, and mend its notebook; None when it ended."""
+def bury(desk: Desk, incident_id: str, run_id: str, *, runner: Process | None = None) -> Run | None:
+    """Log the truth of a run whose runner is gone, and mend its notebook; None when it ended, or
+    when it has another runner than ``runner`` by now.
+    """
     reaper = desk.acting_as(REAPER, "reaper")
     at = desk.clock.now()
     try:
         run = incidents.get(desk, incident_id).run(run_id)
     except NotFoundError:  # the lease is of another log's
         return None
-    if run is None:
+    now_at = process_told(run.runner) if run is not None else None
+    if run is None or (runner and now_at and not runner.is_number_of(now_at)):
         return None
     path = desk.settings.root / run.output_path
     ended = ended_cells(path)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from imtkit.errors import (
     NotFoundError,
     StateError,
     StepError,
+    StoreDownError,
     StoreError,
     WaitingError,
 )
@@ -36,6 +37,12 @@ from imtkit.runs.parameters import checked_values
 from imtkit.runs.runbook import Runbook
 from imtkit.runs.secrets import with_secrets
 from imtkit.runs.stop import Stop
+from imtkit.store.patience import patiently
+
+OUTAGE_SECONDS = 40.0
+"""How long a run waits for its log where that is away: no step begins that the log does not have.
+A worker that is cut off for longer may have lost its runs to another.
+"""
 
 OnStep = Callable[[StepEvent], None]
 """Is shown each step as it begins and ends; what it does cannot change the run."""
@@ -134,7 +141,8 @@ def start(  # noqa: PLR0913 # each is an option of `imt run`
         "steps": [{"step": id_, "title": title} for id_, title in planned_steps(runbook).items()],
         "runner": asdict(this_process()),
     }
-    _log_started(desk, attempt, about, is_requested=bool(run_id))
+    with surely_told(desk, attempt.incident_id, attempt.run_id) as patient:
+        _log_started(patient, attempt, about, is_requested=bool(run_id))
     return carry_out(desk, attempt, on_step, control)
 
 
@@ -156,6 +164,26 @@ def _log_started(
         return [begun]
 
     desk.store.change(attempt.incident_id, unless_begun)
+
+
+def patient_desk(opened: Callable[[], Desk]) -> Desk:
+    """A desk for a run's own cells: also to open it, a log that is away is waited for."""
+    return patiently(opened, OUTAGE_SECONDS).patient(OUTAGE_SECONDS)
+
+
+@contextmanager
+def surely_told(desk: Desk, incident_id: str, run_id: str) -> Iterator[Desk]:
+    """A desk to write down at that a run begins, goes on or ends; it waits for a log that is away.
+
+    Where that was in vain the log may say that the run goes on, which it does not: its lease is
+    left as a dead runner's is, so that whoever clears up tells the truth when the log is back.
+    """
+    try:
+        yield desk.patient(OUTAGE_SECONDS)
+    except StoreError:
+        given_up = replace(this_process(), started="given up")
+        _keep(desk, Lease(run_id, incident_id, given_up))
+        raise
 
 
 def require_completed(run: Run) -> Run:
@@ -203,9 +231,11 @@ def carry_out(
     beside = ThreadPoolExecutor(1, thread_name_prefix="usual") if on_step else None
     usual = beside.submit(expected, desk, name, but=attempt.run_id) if beside else None
 
+    patient = desk.patient(OUTAGE_SECONDS, is_over=lambda: control.stop.is_urgent)
+
     def journal(*events: StepEvent) -> None:
         drafts = [step_draft(desk, attempt.run_id, event) for event in events]
-        desk.store.append(attempt.incident_id, *drafts)
+        patient.store.append(attempt.incident_id, *drafts)
         for event in events:
             if event.finished_at is not None:
                 ended.append(event)
@@ -222,6 +252,9 @@ def carry_out(
     except KeyboardInterrupt:
         how = ("cancelled", "cancelled by hand")
         raise
+    except StoreDownError as fault:
+        how = ("lost", f"it could not be told to the log: {fault}")
+        raise
     except ImtkitError as fault:
         how = ("failed", str(fault))
         raise
@@ -231,9 +264,10 @@ def carry_out(
         with suppress(OSError):  # the end is logged even when the folder is gone
             if attempt.output.stat().st_size == 0:
                 attempt.output.unlink()  # nothing ran: an empty file is no notebook
-        _finish(desk, attempt, how)
+        with surely_told(desk, attempt.incident_id, attempt.run_id) as surely:
+            _finish(surely, attempt, how)
         leases.drop(lease_folder(desk), attempt.run_id)
-    return the_run(incidents.get(desk, attempt.incident_id), attempt.run_id)
+    return the_run(incidents.get(surely, attempt.incident_id), attempt.run_id)
 
 
 def _conditions(desk: Desk, attempt: Attempt, control: Control, journal: Journal) -> Conditions:

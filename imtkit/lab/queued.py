@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imtkit.config import Settings
 from imtkit.errors import ImtkitError
@@ -20,9 +20,13 @@ from imtkit.model.incident import Run
 from imtkit.runs.lease import this_process
 from imtkit.runs.queue import Request, executor_name, open_queue
 
+if TYPE_CHECKING:
+    from imtkit.store.presence import Presence
+
 _LOOK_SECONDS = 3.0
 """How often a worker looks for others that are gone, whose runs it takes over."""
 _BEGIN_SECONDS = 20.0
+_WATCH_SECONDS = 1.0
 _THOROUGH_EVERY = 20
 """Looks between two times that a worker goes through the log for what the queue has lost."""
 
@@ -38,6 +42,7 @@ class QueuedRuns:
         self._runs = runs
         self._hand = ThreadPoolExecutor(1, thread_name_prefix="queue")
         self._serving: asyncio.Task[None] | None = None
+        self._presence: Presence | None = None
 
     def start(self, settings: Settings) -> None:
         """Begin to take runs, in a moment: the server need not wait for the queue's library.
@@ -48,14 +53,16 @@ class QueuedRuns:
         self._queue = open_queue(settings)
         self._loop = asyncio.get_running_loop()
         self._serving = asyncio.create_task(self._serve())
+        self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
         """Take no more runs; those that go on here are other workers' once ``close`` is called."""
         if self._serving is None:
             return
-        self._serving.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._serving
+        for task in (self._watching, self._serving):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await self._loop.run_in_executor(self._hand, self._queue.stop)
 
     async def close(self) -> None:
@@ -63,6 +70,13 @@ class QueuedRuns:
         if self._serving is not None:
             await self._loop.run_in_executor(self._hand, self._queue.close)
         self._hand.shutdown()
+
+    async def _watch(self) -> None:
+        """End the runs here before others may begin them anew, should this worker be cut off."""
+        while True:
+            if self._presence is not None and self._presence.is_cut_off:
+                self._runs.hand_on(requests.WORKER_ENDS)
+            await asyncio.sleep(_WATCH_SECONDS)
 
     async def _serve(self) -> None:
         is_serving, known = False, ""
@@ -86,6 +100,7 @@ class QueuedRuns:
 
         settings, name = self._settings, executor_name(this_process())
         presence = open_presence(settings.store_url, settings.leases, name)
+        self._presence = presence
         self._queue.serve(
             self._carry_out,
             presence=presence,

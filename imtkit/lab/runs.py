@@ -156,6 +156,12 @@ class ServerRuns:
         job.done.add_done_callback(lambda _: loop.call_soon_threadsafe(self._over, job))
         return job
 
+    def hand_on(self, at_end: str) -> None:
+        """End the runs that end for this reason (``Asked.at_end``): others take them over."""
+        for job in self._jobs:
+            if job.asked.at_end == at_end:
+                job.control.stop.ask("cancelled", at_end)
+
     def cancel_order(self, order: str, actor: str) -> None:
         """End what was asked for: out of the queue, or as a cancel does before its first step."""
         for job in [one for one in self._jobs if order and one.asked.order == order]:

@@ -42,6 +42,10 @@ class Process:
         host = re.sub(r"[^A-Za-z0-9.-]", "-", self.host)
         return f"{host}-{self.pid}-{hashlib.sha256(self.started.encode()).hexdigest()[:12]}"
 
+    def is_number_of(self, other: Process) -> bool:
+        """Whether both have one number on one host; they may have had it one after the other."""
+        return (self.host, self.pid) == (other.host, other.pid)
+
     @property
     def is_gone(self) -> bool:
         """Whether it is known to have ended; nobody knows that of another host's."""

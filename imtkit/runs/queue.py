@@ -62,6 +62,10 @@ class Presence(Protocol):
         """Those of these workers that are not."""
         ...
 
+    def has_left(self, name: str) -> bool:
+        """Whether this worker is not; waits until that is sure."""
+        ...
+
     def let_go(self) -> None:
         """Say that this worker is no longer there."""
         ...
@@ -195,7 +199,7 @@ class Queue:
         name = executor_name(process)
         if process.is_gone:
             return True
-        return self._presence is not None and name in self._presence.gone([name])
+        return self._presence is not None and self._presence.has_left(name)
 
     def stop(self) -> None:
         """Take no more runs. Those that go on here are another's to go on with, once this ends."""

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
-from imtkit.errors import ChainError, InputError, StoreBusyError, StoreError
+from imtkit.errors import ChainError, InputError, StoreBusyError, StoreDownError, StoreError
 
 _FOR_ONCE = "imtkit_for_once"
 """Marks a connection that does not see what is written after it was made."""
@@ -256,8 +256,11 @@ def faults(name: str) -> Iterator[None]:
         raise InputError(f"A text for the log {name} holds half a character: {error}") from error
     except (exc.SQLAlchemyError, sqlite3.Error) as error:
         original = getattr(error, "orig", None)
-        text = str(original if original is not None else error).strip()
-        raise _worded(name, text.split("\n")[0], text.lower()) from error
+        text = str(original if original is not None else error).strip().split("\n")[0]
+        if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+            # However it is worded: TLS and poolers have words of their own for a connection's end.
+            raise _down(name, text) from error
+        raise _worded(name, text, text.lower()) from error
 
 
 _WORDED: tuple[tuple[tuple[str, ...], type[StoreError], str, str, bool], ...] = (
@@ -311,14 +314,16 @@ _WORDED: tuple[tuple[tuple[str, ...], type[StoreError], str, str, bool], ...] = 
         "Correct an entry with a new one.",
         False,
     ),
-    (
-        ("connection", "could not translate", "timeout expired", "starting up"),
-        StoreError,
-        "The database {name} cannot be reached: {text}",
-        "Is it running, and is the address in imt.toml right?",
-        True,
-    ),
 )
+_AWAY = ("connection", "could not translate", "timeout expired", "starting up", "shutting down")
+
+
+def _down(name: str, text: str) -> StoreDownError:
+    return StoreDownError(
+        f"The database {name} cannot be reached: {text}",
+        hint="Is it running, and is the address in imt.toml right?",
+        retryable=True,
+    )
 
 
 def _worded(name: str, text: str, lower: str) -> StoreError:
@@ -331,4 +336,6 @@ def _worded(name: str, text: str, lower: str) -> StoreError:
     for signs, kind, message, hint, retryable in _WORDED:
         if any(sign in lower for sign in signs):
             return kind(message.format(name=name, text=text), hint=hint, retryable=retryable)
+    if any(sign in lower for sign in _AWAY):
+        return _down(name, text)
     return StoreError(f"The log {name} failed: {text}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from threading import Event, Lock, Thread
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
@@ -20,6 +22,7 @@ class FilePresence:
     """Workers on one machine: each holds the lock of a file, which the system lets go of."""
 
     is_certain = True
+    is_cut_off = False
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
@@ -60,11 +63,32 @@ class FilePresence:
         finally:
             os.close(descriptor)
 
-    def let_go(self) -> None:
-        """Say that this worker is no longer there."""
+    def has_left(self, name: str) -> bool:
+        """Whether a worker is gone."""
+        return name in self.gone([name])
+
+    def has_ended(self, name: str) -> bool | None:
+        """Whether a worker has ended; None where it left nothing that would tell."""
+        path = self._path_of(name)
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        else:
+            return True
+        finally:
+            os.close(descriptor)
+
+    def let_go(self, *, is_traced: bool = False) -> None:
+        """Say that this worker is no longer there; ``is_traced``: so that ``has_ended`` tells."""
         if self._descriptor >= 0:
             with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+                if not is_traced:
+                    self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -72,6 +96,11 @@ class FilePresence:
         return self._folder / f"worker-{name}.lock"
 
 
+GONE_SECONDS = 30.0
+"""For how long a worker of another machine must be missing before it is taken for gone."""
+
+_HOLD_SECONDS = 2.0
+_LOOKS_SECONDS = 10.0
 _TOO_LATE = {
     # A worker whose machine fell silent is taken for ended by the server after these seconds …
     "options": "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
@@ -80,6 +109,7 @@ _TOO_LATE = {
     "keepalives_idle": 5,
     "keepalives_interval": 3,
     "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
     "connect_timeout": 10,
 }
 _HELD = sa.text(
@@ -92,27 +122,42 @@ _HELD = sa.text(
 class PostgresPresence:
     """Workers on many machines: each holds an advisory lock, for as long as it is connected.
 
-    The lock is a session's: a pooler that gives each transaction another session breaks it.
+    The lock is a session's: a pooler that gives each transaction another session breaks it. A
+    worker that is cut off, as all are when PostgreSQL is started anew, has time to come back:
+    it says so itself, every two seconds. On the same machine its lock of a file tells at once.
     """
 
-    is_certain = False  # when PostgreSQL is started anew, all are cut off for a moment
+    is_certain = True
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, folder: Path, name: str, *, gone_seconds: float) -> None:
         address = sa.engine.make_url(url).set(drivername="postgresql+psycopg")
         address = address.difference_update_query(["timeout"])
         self._database = address.render_as_string(hide_password=True)
         self._engine = sa.create_engine(
             address, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=_TOO_LATE
         )
-        self._name = name
+        self._name, self._beside = name, FilePresence(folder, name)
         self._connection: sa.Connection | None = None
+        self._gone_seconds = gone_seconds
+        self._missing: dict[str, tuple[float, float]] = {}
+        self._held_at = 0.0
+        self._mine, self._others, self._is_over = Lock(), Lock(), Event()
+        self._keeper = Thread(target=self._go_on_holding, name="presence", daemon=True)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether others may take this worker for gone soon, for it could not say that it lives."""
+        return 0 < self._held_at < time.monotonic() - 0.8 * self._gone_seconds
 
     def hold(self) -> None:
         """Say that this worker is alive, until it lets go or ends; anew if it was cut off.
 
         StoreError when it is cut off still.
         """
-        with faults(self._database):
+        if self._is_over.is_set():
+            return
+        self._beside.hold()
+        with self._mine, faults(self._database):
             if self._connection is not None and not self._is_connected(self._connection):
                 self._connection = None
             if self._connection is None:
@@ -128,6 +173,14 @@ class PostgresPresence:
                 ),
                 {"key": _key(self._name)},
             )
+            self._held_at = time.monotonic()
+            if self._keeper.ident is None:
+                self._keeper.start()
+
+    def _go_on_holding(self) -> None:
+        while not self._is_over.wait(_HOLD_SECONDS):
+            with suppress(StoreError):  # it is tried again, and who asks is told (is_cut_off)
+                self.hold()
 
     def _is_connected(self, connection: sa.Connection) -> bool:
         try:
@@ -139,27 +192,64 @@ class PostgresPresence:
         return True
 
     def gone(self, names: Collection[str]) -> set[str]:
-        """Those of these workers that nobody is connected for now."""
-        with faults(self._database), self._engine.connect() as connection:
-            held = set(connection.execute(_HELD).scalars())
-        return {name for name in names if name != self._name and _key(name) not in held}
+        """Those of these workers that have ended, or that nobody was connected for all the time.
+
+        To be asked every few seconds: a worker of another machine is gone once it was missing
+        each time for ``gone_seconds``, PostgreSQL being there.
+        """
+        others = {name for name in names if name != self._name}
+        with self._others:
+            try:
+                with faults(self._database), self._engine.connect() as connection:
+                    held = set(connection.execute(_HELD).scalars())
+            except StoreError:
+                self._missing.clear()  # they had no chance to say that they live
+                raise
+            return {name for name in others if self._is_gone(name, is_held=_key(name) in held)}
+
+    def _is_gone(self, name: str, *, is_held: bool) -> bool:
+        now = time.monotonic()
+        began_at, seen_at = self._missing.pop(name, (now, now))
+        if is_held:
+            return False
+        ended = self._beside.has_ended(name)
+        if ended is not None:
+            return ended
+        if now - seen_at > _LOOKS_SECONDS:
+            began_at = now  # nobody knows how it was in between
+        self._missing[name] = began_at, now
+        return now - began_at >= self._gone_seconds
+
+    def has_left(self, name: str) -> bool:
+        """Whether a worker is gone; waits until that is sure."""
+        while name not in self.gone([name]):
+            if name not in self._missing or self._is_over.wait(1.0):
+                return False
+        return True
 
     def let_go(self) -> None:
         """Say that this worker is no longer there."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(sa.exc.DBAPIError):
-                connection.close()
-        self._engine.dispose()
+        self._is_over.set()
+        if self._keeper.ident is not None:
+            self._keeper.join()
+        with self._mine:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                with suppress(sa.exc.DBAPIError):
+                    connection.close()
+            self._engine.dispose()
+        self._beside.let_go(is_traced=True)
 
 
 Presence = FilePresence | PostgresPresence
 
 
-def open_presence(url: str, folder: Path, name: str) -> Presence:
+def open_presence(
+    url: str, folder: Path, name: str, *, gone_seconds: float = GONE_SECONDS
+) -> Presence:
     """How workers of the log at ``url`` know of each other; this one is ``name``."""
     if url.startswith("postgres"):
-        return PostgresPresence(url, name)
+        return PostgresPresence(url, folder, name, gone_seconds=gone_seconds)
     return FilePresence(folder, name)
 
 

@@ -62,7 +62,11 @@ def join(
 def _desk(ip: Any | None) -> Desk:  # noqa: ANN401 - IPython ships no types
     named = notebook.notebook_path(ip)
     start = named.parent if named is not None and named.parent.is_dir() else None
-    return open_desk(start, actor=_person(ip), source=config.current_source("notebook"))
+    source = config.current_source("notebook")
+    if not config.current_run():
+        return open_desk(start, actor=_person(ip), source=source)
+    # A person is told at once that the log is away; a run has nobody who would try again.
+    return runs.patient_desk(lambda: open_desk(start, actor=_person(ip), source=source))
 
 
 def _person(ip: Any | None) -> str:  # noqa: ANN401

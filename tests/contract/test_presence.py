@@ -9,7 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from servers import start_postgres, until
 
+from imtkit.errors import StoreError
 from imtkit.store.presence import Presence, open_presence
 
 HOLDS = """
@@ -36,7 +38,7 @@ def open_one(url: str, tmp_path: Path) -> Iterator[Callable[[str], Presence]]:
     with ExitStack() as stack:
 
         def opened(name: str) -> Presence:
-            made = open_presence(url, tmp_path / "running", name)
+            made = open_presence(url, tmp_path / "running", name, gone_seconds=0)
             stack.callback(made.let_go)
             return made
 
@@ -87,21 +89,56 @@ def test_who_lets_go_is_gone(open_one: Callable[[str], Presence]) -> None:
     assert one.gone(["one", "two"]) == {"two"}
 
 
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
+
+
 @pytest.mark.postgres
-def test_who_was_cut_off_is_there_again(
+def test_who_was_cut_off_comes_back_by_itself(
     postgres_database: str, tmp_path: Path, postgres_run: Callable[[str], None]
 ) -> None:
-    """PostgreSQL ended every connection: the next time it says so, the worker is there again."""
-    one, two = (open_presence(postgres_database, tmp_path, name) for name in ("one", "two"))
-    one.hold()
-    name = postgres_database.rpartition("/")[2]
-    ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname"
-    postgres_run(f"{ends} = '{name}'")
-    for _ in range(100):
-        if two.gone(["one"]):
-            break
-    assert two.gone(["one"]) == {"one"}
-    one.hold()
-    assert two.gone(["one"]) == set()
-    one.let_go()
-    two.let_go()
+    """PostgreSQL ended every connection: workers hold their locks again, nobody takes over."""
+    with ExitStack() as stack:
+        one = open_presence(postgres_database, tmp_path / "one", "one")
+        hasty = open_presence(postgres_database, tmp_path / "two", "hasty", gone_seconds=0)
+        calm = open_presence(postgres_database, tmp_path / "two", "calm", gone_seconds=60)
+        for each in (one, hasty, calm):
+            stack.callback(each.let_go)
+        one.hold()
+        postgres_run(CUT.format(postgres_database.rpartition("/")[2]))
+        until(lambda: hasty.gone(["one"]) == {"one"})
+        assert calm.gone(["one"]) == set()
+        until(lambda: hasty.gone(["one"]) == set())
+        assert not calm.has_left("one")
+
+
+@pytest.mark.postgres
+def test_a_worker_of_another_machine_is_gone_once_it_was_missing_for_long(
+    postgres_database: str, tmp_path: Path
+) -> None:
+    """Nothing but its connection tells of it: it has time to come back."""
+    here = open_presence(postgres_database, tmp_path / "here", "here", gone_seconds=1)
+    with another(postgres_database, tmp_path / "there", "there") as process:
+        assert not here.has_left("there")
+        process.kill()
+        process.wait()
+        assert here.has_left("there")
+    here.let_go()
+
+
+@pytest.mark.postgres
+def test_who_cannot_say_that_it_lives_knows_it(tmp_path: Path) -> None:
+    """A worker whose database is away is cut off; it is not once the database is there again."""
+    with start_postgres() as server:
+        one = open_presence(server.dsn, tmp_path / "one", "one", gone_seconds=4)
+        two = open_presence(server.dsn, tmp_path / "two", "two", gone_seconds=60)
+        one.hold()
+        assert not one.is_cut_off
+        server.kill()
+        with pytest.raises(StoreError):
+            two.gone(["one"])
+        until(lambda: one.is_cut_off)
+        server.start()
+        until(lambda: not one.is_cut_off)
+        assert two.gone(["one"]) == set()
+        one.let_go()
+        two.let_go()
