@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -155,15 +156,22 @@ def resolve(
 @incident_id
 @click.option("--cause", default="", help="Why it happened.")
 @click.option("--set", "pairs", type=PAIR, multiple=True, help="Another field: name=value.")
+@click.option("--anyway", is_flag=True, help="Though runs or gates of it are unfinished.")
 @at_option
 @writes
 @pass_face
 def close(
-    face: Face, incident_id: str, cause: str, pairs: tuple[tuple[str, str], ...], at: datetime
+    face: Face,
+    incident_id: str,
+    cause: str,
+    pairs: tuple[tuple[str, str], ...],
+    at: datetime | None,
+    *,
+    anyway: bool,
 ) -> None:
     """Close an incident: all that was owed is done. Its record is built."""
     fields = {**dict(pairs), **({"cause": cause} if cause else {})}
-    _move(face, incident_id, "close", fields=fields, at=at)
+    _move(face, incident_id, "close", fields=fields, at=at, anyway=anyway)
 
 
 @incident.command(
@@ -198,36 +206,55 @@ def _move(
     verb: str,
     *,
     fields: Mapping[str, str] | None = None,
-    reason: str = "",
-    at: datetime | None = None,
+    **how: Any,
 ) -> None:
     """Move an incident on; on a terminal the fields that are owed are asked for."""
     from imtkit.kit import incidents
 
     given = dict(fields or {})
+    move = incidents.close if verb == "close" else partial(incidents.move, verb=verb)
     with face.desk() as desk:
         try:
-            moved = incidents.move(desk, incident_id, verb, fields=given, reason=reason, at=at)
+            moved = move(desk, incident_id, fields=given, **how)
         except MissingFieldsError as error:
             owed = [name for name in error.missing if not name.startswith("checklist ")]
             if not (face.is_asking and owed):
                 raise
             face.say(str(error))
             given |= {name: face.ask(name.capitalize()) for name in owed}
-            moved = incidents.move(desk, incident_id, verb, fields=given, reason=reason, at=at)
+            moved = move(desk, incident_id, fields=given, **how)
         if verb == "close":
             _give_closed(face, desk, moved)
+        elif verb == "resolve":
+            _give_resolved(face, desk, moved)
         else:
             give_incident(face, desk, moved, f"{moved.id} is {moved.status}.")
 
 
+def _give_resolved(face: Face, desk: Desk, resolved: Incident) -> None:
+    """Print a resolved incident, and warn of what of it goes on all the same."""
+    from imtkit.kit import incidents
+
+    going = incidents.still_going(resolved)
+    document = incident_document(resolved, desk.settings.root)
+    face.give({**document, "still_going": going}, f"{resolved.id} is {resolved.status}.")
+    _warn(face, going)
+
+
+def _warn(face: Face, going: Sequence[str]) -> None:
+    for one in going:
+        face.say(f"Still: {one}")
+
+
 def _give_closed(face: Face, desk: Desk, closed: Incident) -> None:
     """Print a closed incident, where its record is, and what that record lacks."""
-    from imtkit.kit import records
+    from imtkit.kit import incidents, records
 
-    problems = records.problems_told(closed)
+    problems, going = records.problems_told(closed), incidents.still_going(closed)
     document = incident_document(closed, desk.settings.root)
-    face.give({**document, "record_problems": problems}, f"{closed.id} is {closed.status}.")
+    told = {**document, "record_problems": problems, "still_going": going}
+    face.give(told, f"{closed.id} is {closed.status}.")
+    _warn(face, going)
     face.say(f"Its record: {desk.folder(closed.id) / 'record' / 'index.html'}")
     for problem in problems:
         face.say(one_line(problem, most=300))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from imtkit import config
 from imtkit.contracts import Query
-from imtkit.errors import AuthorityError, InputError, NotFoundError
+from imtkit.errors import AuthorityError, InputError, NotFoundError, StateError
 from imtkit.kit import expiry, records
 from imtkit.kit.desk import Desk, id_of
 from imtkit.model import lifecycle
@@ -19,6 +19,7 @@ from imtkit.model.incident import FIELD_NAMES, Incident, Summary, Task
 from imtkit.model.names import meant_by
 from imtkit.model.opening import Opening, one_of
 from imtkit.model.severity import Proposal
+from imtkit.model.unfinished import firing, unfinished
 
 Texts = Mapping[str, str]
 
@@ -82,24 +83,71 @@ def move(
     """Move an incident on by a verb of lifecycle.TRANSITIONS, setting fields on the way.
 
     StateError and MissingFieldsError say what stands in the way; then nothing is stored.
-    Only a person closes, reviews or reopens (else AuthorityError). Closing builds the record;
-    a RecordError comes after the incident is closed.
+    Only a person closes, reviews or reopens (else AuthorityError). Closing is ``close``'s, and
+    refuses while runs or gates are unfinished.
     """
+    if verb == "close":
+        return close(desk, incident_id, fields=fields, reason=reason, at=at)
     draft = desk.draft(f"incident.{verb}", {"reason": reason} if reason else {}, at=at)
+    return _moved(desk, incident_id, verb, draft, fields=fields or {})
+
+
+def close(
+    desk: Desk,
+    incident_id: str,
+    *,
+    fields: Mapping[str, object] | None = None,
+    reason: str = "",
+    at: datetime | None = None,
+    anyway: bool = False,
+) -> Incident:
+    """Say that all that was owed is done, and build the record.
+
+    StateError while something of it is unfinished, which is written down with ``anyway``; other
+    errors as of ``move``. A RecordError comes after the incident is closed.
+    """
+    here = config.current_run()  # a runbook may close what it was the last of
+    left = list(unfinished(get(desk, incident_id), but=here)) if anyway else []
+    data = {**({"reason": reason} if reason else {}), **({"unfinished": left} if left else {})}
+    draft = desk.draft("incident.close", data, at=at)
+
+    def check(incident: Incident) -> None:
+        still = () if anyway else unfinished(incident, but=here)
+        if still and incident.status == "resolved":
+            raise StateError(
+                f"{incident.id} cannot be closed while something of it goes on. {' '.join(still)}",
+                hint="Answer it, let it end, or cancel the run. To close it all the same: "
+                f"imt incident close {incident.id} --anyway",
+            )
+
+    _moved(desk, incident_id, "close", draft, fields=fields or {}, check=check)
+    records.build(desk, incident_id)
+    return get(desk, incident_id)
+
+
+def _moved(
+    desk: Desk,
+    incident_id: str,
+    verb: str,
+    draft: Draft,
+    *,
+    fields: Mapping[str, object],
+    check: Callable[[Incident], None] = lambda _: None,
+) -> Incident:
+    reason = str(draft.data.get("reason", ""))
     if verb in ("close", "review", "reopen") and is_automation(draft.actor):
         raise AuthorityError(f"{draft.actor} may not {verb} {incident_id}: a person decides that.")
     if verb == "reopen" and not reason.strip():
         raise InputError(f"Reopening {incident_id} needs a reason.")
 
     def decide(incident: Incident) -> Sequence[Draft]:
-        given = _field_drafts(desk, incident, fields or {}, reason)
-        merged = _with_fields(incident, fields or {})
+        check(incident)
+        given = _field_drafts(desk, incident, fields, reason)
+        merged = _with_fields(incident, fields)
         moved = lifecycle.move(merged, verb, desk.settings.owed, draft)
         return [*given, *(_owed_again(desk, incident) if verb == "reopen" else ()), moved]
 
     desk.store.change(id_of(incident_id), decide)
-    if verb == "close":
-        records.build(desk, incident_id)
     return get(desk, incident_id)
 
 
@@ -116,6 +164,13 @@ def mitigate(desk: Desk, incident_id: str, *, reason: str = "") -> Incident:
 def resolve(desk: Desk, incident_id: str, *, fields: Texts | None = None) -> Incident:
     """Say that service is restored, and that this was verified."""
     return move(desk, incident_id, "resolve", fields=fields)
+
+
+def still_going(incident: Incident) -> tuple[str, ...]:
+    """What of an incident goes on although somebody says that it is over: alerts that fire, runs,
+    gates and changes, a sentence each. The run that asks is left out.
+    """
+    return (*firing(incident), *unfinished(incident, but=config.current_run()))
 
 
 def reopen(desk: Desk, incident_id: str, *, reason: str) -> Incident:

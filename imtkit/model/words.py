@@ -378,7 +378,9 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
         f"Mitigated, the damage is contained{told.after(': ', 'reason')}"
     ),
     "incident.resolved": lambda told: f"Resolved, service is restored{told.after(': ', 'reason')}",
-    "incident.closed": lambda told: f"Closed{told.after(': ', 'reason')}",
+    "incident.closed": lambda told: (
+        f"Closed{told.after(': ', 'reason')}{told.after('; unfinished: ', 'unfinished')}"
+    ),
     "incident.reviewed": lambda told: f"Review held{told.after(': ', 'reason')}",
     "incident.reopened": lambda told: f"Reopened{told.after(': ', 'reason')}",
     "severity.changed": _severity_changed,

@@ -21,7 +21,7 @@ from imtkit.model.words import moment_text
 from imtkit.widgets import gate as gated
 from imtkit.widgets.checklist import Answers, LiveChecklist
 from imtkit.widgets.exhibit import Exhibit, exhibit_of
-from imtkit.widgets.shown import Shown, line
+from imtkit.widgets.shown import Shown, line, tell
 
 _SPAN = re.compile(r"(\d+)\s*(s|m|min|h|d)")
 _SECONDS: Mapping[str, int] = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -212,13 +212,14 @@ class JoinedIncident:
 
     def resolve(self, **fields: str) -> JoinedIncident:
         """Say that service is restored and that this was verified; fields that are owed."""
-        incidents.resolve(self._desk, self.id, fields=fields)
-        return self
+        return self._over(incidents.resolve(self._desk, self.id, fields=fields))
 
-    def close(self, **fields: str) -> JoinedIncident:
-        """Say that all that was owed is done; the record is built."""
-        incidents.move(self._desk, self.id, "close", fields=fields)
-        return self
+    def close(self, *, anyway: bool = False, **fields: str) -> JoinedIncident:
+        """Say that all that was owed is done; the record is built.
+
+        StateError while other runs, gates or changes are unfinished, unless ``anyway``.
+        """
+        return self._over(incidents.close(self._desk, self.id, fields=fields, anyway=anyway))
 
     def reopen(self, reason: str) -> JoinedIncident:
         """Say that it was not over, and why."""
@@ -264,6 +265,12 @@ class JoinedIncident:
             "text/plain": drawing.incident_text(state),
             "text/html": drawing.incident_html(state),
         }
+
+    def _over(self, over: Incident) -> JoinedIncident:
+        """The incident, once it is said what of it goes on all the same."""
+        if said := incidents.still_going(over):
+            tell("\n".join(f"Still: {one}" for one in said))
+        return self
 
     def _said(self, entry: Entry) -> Shown[Entry]:
         text = f"{moment_text(entry.occurred_at)}  {drawing.sentence(entry)}  – {entry.actor}"

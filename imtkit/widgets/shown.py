@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Generic, TypeVar
 
 from imtkit.model.words import visible
+from imtkit.widgets.notebook import shell
 
 Value = TypeVar("Value")
 
@@ -37,3 +39,13 @@ def line(value: Value, text: str, *, loud: bool = False) -> Shown[Value]:
         "color:var(--jp-content-font-color1,inherit)"
     )
     return Shown(value, visible(text), f'<p style="{style}">{escape(visible(text))}</p>')
+
+
+def tell(text: str) -> None:
+    """Say something that must not be overlooked: in the cell's output, else on stderr."""
+    if shell() is None:
+        sys.stderr.write(f"{visible(text)}\n")
+        return
+    from IPython.display import display
+
+    display(line(None, text, loud=True))
