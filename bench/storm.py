@@ -6,35 +6,33 @@
 
 Senders post as Alertmanager does, over connections that they keep, and try again after a 503 and
 after a broken connection. Meanwhile the log is held up: another process locks the SQLite file for
-up to a second now and then; PostgreSQL is stopped as by a crash, and started again. The receiver
-is killed with ``kill -9`` once, half way. At the end it is checked that each 202 is in the log
-once, each alert once, and that each group is one incident.
+up to a second now and then; PostgreSQL is killed with all its processes and started again, or
+restarted as by a crash (``pg_ctl restart -m immediate``), in turn. The receiver is killed with
+``kill -9`` once, half way. At the end it is checked that each 202 is in the log once, each alert
+once, and that each group is one incident.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from threading import Event, Thread
 
 from facts import folder_beside, machine, table
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
+import killing  # type: ignore[import-not-found]  # lies among the tests
 import servers  # type: ignore[import-not-found]  # lies among the tests
 import storms  # type: ignore[import-not-found]  # lies among the tests
 
 from imtkit.kit import Desk, intake, open_desk
 
-DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 CRASH_EACH = 15.0
 """Seconds between two crashes of PostgreSQL."""
 
@@ -59,9 +57,9 @@ def main() -> None:
         (root / "imt.toml").write_text(storms.SOURCE)
         trouble: AbstractContextManager[object] = nullcontext()
         if asked.store == "postgres":
-            server = ends.enter_context(servers.start_postgres(plan=servers.Plan(DURABLE)))
+            server = ends.enter_context(servers.start_postgres(plan=servers.Plan(servers.DURABLE)))
             os.environ["IMT_STORE_URL"] = server.dsn
-            trouble = crashed_now_and_then(server)
+            trouble = killing.crashing_now_and_then(server, seconds=CRASH_EACH)
         elif not asked.calm:
             trouble = storms.locked_now_and_then(root / "outputs" / "imt.db")
         storm(root, nullcontext() if asked.calm else trouble, asked)
@@ -125,37 +123,6 @@ def wait_until(is_so: Callable[[], object], seconds: float) -> None:
         if time.monotonic() > ends_at:
             raise TimeoutError(f"it did not come about in {seconds:g} s")
         time.sleep(0.2)
-
-
-@contextmanager
-def crashed_now_and_then(server: servers.Postgres) -> Iterator[None]:
-    """PostgreSQL is stopped as by a crash every quarter of a minute, and started again."""
-    over = Event()
-
-    def crash() -> None:
-        while not over.wait(CRASH_EACH):
-            restarted(server)
-
-    thread = Thread(target=crash)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def restarted(server: servers.Postgres) -> None:
-    """The same server on the same port, its recovery done."""
-    folder = servers.postgres_programs()
-    server.stop("immediate")
-    command = [str(folder / "pg_ctl"), "start", "-w", "-s", "-D", str(server.data)]
-    command += ["-l", str(server.sockets / "log")]
-    if os.geteuid() == 0:
-        setpriv = shutil.which("setpriv") or "setpriv"
-        account = ("--reuid=postgres", "--regid=postgres", "--clear-groups")
-        command = [setpriv, *account, *command]
-    subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

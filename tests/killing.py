@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from threading import Event, Thread
 
 from notebook_files import Cell, code, write_notebook
 from servers import Postgres, until
@@ -198,6 +199,33 @@ def carry_through(place: Path, plan: Plan, server: Postgres | None = None) -> Ou
         assert_true(runs, found, died, place / "witness")
         seconds = time.monotonic() - began_at
         return Outcome(scene.killed, told, found, runs, died.total(), seconds)
+
+
+@contextmanager
+def crashing_now_and_then(server: Postgres, *, seconds: float) -> Iterator[Counter[str]]:
+    """PostgreSQL is killed, or restarted as by a crash, in turn; each after so many seconds. What
+    comes is how often so far.
+    """
+    over, done = Event(), Counter[str]()
+
+    def crash() -> None:
+        while not over.wait(seconds):
+            if done["postgres"] > done["restart"]:
+                server.restart()
+                done["restart"] += 1
+            else:
+                server.kill()
+                over.wait(seconds / 4)
+                server.start()
+                done["postgres"] += 1
+
+    thread = Thread(target=crash)
+    thread.start()
+    try:
+        yield done
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextmanager

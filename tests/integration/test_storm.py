@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from killing import crashing_now_and_then
 from notebook_files import code, write_notebook
-from servers import until
+from servers import DURABLE, Plan, start_postgres, until
 from storms import (
     SOURCE,
     Receiver,
@@ -67,3 +68,30 @@ def test_a_storm_is_kept_whole_and_becomes_one_incident_for_each_group(workspace
     assert len(told.kept) == len(storm)
     hours = Counter(one.recorded_at.strftime("%Y-%m-%dT%H") for one in found.requested)
     assert PER_HOUR <= len(found.requested) <= PER_HOUR * len(hours)
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(180)
+def test_a_storm_outlives_a_postgresql_that_crashes(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """PostgreSQL is killed, and restarted as by a crash, all the time: senders are answered 202 or
+    503, never otherwise; each 202 is there once, each alert once, each group is one incident.
+    """
+    with (workspace / "imt.toml").open("a") as settings:
+        settings.write(SOURCE)
+    storm = deliveries(600, GROUPS)
+    with start_postgres(plan=Plan(DURABLE)) as server:
+        monkeypatch.setenv("IMT_STORE_URL", server.dsn)
+        receiver = Receiver(workspace)
+        try:
+            with crashing_now_and_then(server, seconds=1.5) as crashes:
+                told = Senders(receiver.port, storm, lines=LINES, seconds=SECONDS).told(90)
+            assert min(crashes["postgres"], crashes["restart"]) >= 1
+            assert set(told.again) == {"503"}, told.again
+            with open_desk(workspace) as desk:
+                until(lambda: is_handled(desk, told), 60)
+                assert_nothing_lost(desk, told, 600 // GROUPS * GROUPS, GROUPS)
+        finally:
+            receiver.end()
+    assert len(told.kept) == len(storm)
