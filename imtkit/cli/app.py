@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "runbook": ("runbook:runbook", "List, show, make and check runbooks."),
     "status": ("status:status", "Tell the status pages, and see what they show."),
     "record": ("record:record", "Build, open and verify the archive of incidents."),
+    "outputs": ("outputs:outputs", "Send what runs leave behind to its address, or fetch it."),
     "alerts": ("alerts:alerts", "Take in alerts."),
     "store": ("store:store", "Look after the log."),
 }

@@ -248,6 +248,7 @@ def _warn(face: Face, going: Sequence[str]) -> None:
 
 def _give_closed(face: Face, desk: Desk, closed: Incident) -> None:
     """Print a closed incident, where its record is, and what that record lacks."""
+    from imtkit.cli.outputs import say_unsent
     from imtkit.kit import incidents, records
 
     problems, going = records.problems_told(closed), incidents.still_going(closed)
@@ -258,6 +259,7 @@ def _give_closed(face: Face, desk: Desk, closed: Incident) -> None:
     face.say(f"Its record: {desk.folder(closed.id) / 'record' / 'index.html'}")
     for problem in problems:
         face.say(one_line(problem, most=300))
+    say_unsent(face, desk)
 
 
 def _draw_list(face: Face, desk: Desk, rows: Sequence[Summary]) -> None:

@@ -25,10 +25,12 @@ def record() -> None:
 @pass_face
 def build(face: Face, incident_id: str) -> None:
     """Archive an incident: an index page, a page for each notebook, the log, a manifest."""
+    from imtkit.cli.outputs import say_unsent
     from imtkit.kit import records
 
     with face.desk() as desk:
         built = records.build(desk, incident_id)
+        say_unsent(face, desk)
     document = {"incident": incident_id, "index": built.index, "problems": built.problems}
     face.give(document, str(built.index))
     for problem in built.problems:
@@ -43,8 +45,11 @@ def open_(face: Face, incident_id: str) -> None:
     """Open an incident's record in the browser; prints its path."""
     import webbrowser
 
+    from imtkit.kit import copies
+
     with face.desk() as desk:
         known = desk.store.incident(incident_id)
+        copies.fetch_record(desk, known.id)
         index = desk.folder(known.id) / "record" / "index.html"
     if not index.is_file():
         raise NotFoundError(

@@ -115,14 +115,17 @@ def _run_here(face: Face, settings: Settings, found: Runbook, order: Mapping[str
     stop = Stop()
     with ended_by_signal(stop), kernel_ahead(settings, found) as kernel:
         # While the kernel comes up, the rest is loaded.
+        from imtkit.cli.outputs import say_unsent
         from imtkit.cli.progress import watched
-        from imtkit.kit import expectation, running, runs
+        from imtkit.kit import expectation, outputs, running, runs
 
         where = {name: order[name] for name in ("incident_id", "mode", "parameters")}
         control = runs.Control(order["timeout"], order["deadline"], stop, kernel)
         with face.desk() as desk, watched(face, found) as on_step:
             running.reap(desk)
             done = runs.start(desk, str(found.path), on_step=on_step, control=control, **where)
+            outputs.send_if_possible(desk)
+            say_unsent(face, desk)
         [document] = expectation.documents(desk, [done])
     words = f"{done.incident}: {done.runbook} {done.status}, run {done.id}."
     face.give(document, f"{words} The notebook: {document['output_path']}")

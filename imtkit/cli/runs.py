@@ -147,9 +147,10 @@ def _go_on(face: Face, run: str, parameters: Mapping[str, str]) -> None:
 
 
 def _go_on_here(face: Face, run: str, parameters: Mapping[str, str]) -> None:
+    from imtkit.cli.outputs import say_unsent
     from imtkit.cli.progress import shown_steps
     from imtkit.cli.run import ended_by_signal
-    from imtkit.kit import expectation, running
+    from imtkit.kit import expectation, outputs, running
     from imtkit.kit import resume as again
     from imtkit.kit.runs import Control, require_completed
 
@@ -167,6 +168,8 @@ def _go_on_here(face: Face, run: str, parameters: Mapping[str, str]) -> None:
                 control=control,
                 tell=face.say,
             )
+        outputs.send_if_possible(desk)
+        say_unsent(face, desk)
         [document] = expectation.documents(desk, [done])
     face.give(document, f"{done.incident}: {done.runbook} {done.status}, run {done.id}.")
     require_completed(done)
@@ -180,10 +183,13 @@ def reap(face: Face) -> None:
 
     'imt run' and 'imt runs list' do this too.
     """
-    from imtkit.kit import running
+    from imtkit.cli.outputs import say_unsent
+    from imtkit.kit import outputs, running
 
     with face.desk() as desk:
         lost = running.reap(desk, is_thorough=True)
+        outputs.send_if_possible(desk)
+        say_unsent(face, desk)
         documents = [run_document(run, desk.settings.root) for run in lost]
     lines = [f"{run.incident}: {run.runbook} ({run.id}) is lost." for run in lost]
     face.give(documents, "\n".join(lines) or "Nothing was left behind.")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
-from imtkit.errors import InputError, StateError, StoreError
+from imtkit.config import current_run
+from imtkit.errors import InputError, StateError
+from imtkit.kit import unsent
 from imtkit.kit.desk import Desk, id_of
+from imtkit.kit.files import write_whole
 from imtkit.model.checklist import slug
 from imtkit.model.incident import Evidence, Incident
 
@@ -36,6 +36,8 @@ def keep(
     ending = "".join(char for char in given.suffix.lower() if char.isalnum() or char == ".")[:10]
     path = Path("evidence") / f"{sha256[:12]}-{slug(given.stem)}{ending}"
     write_whole(desk.folder(incident.id) / path, content)
+    if not current_run():  # a run's folder is sent when it ends
+        unsent.note(desk, incident.id)
     data = {
         "title": title,
         "path": path.as_posix(),
@@ -62,32 +64,3 @@ def _scrubbed(desk: Desk, content: bytes) -> bytes:
 def _found(incident: Incident, title: str, sha256: str) -> Evidence | None:
     same = (one for one in incident.evidence if (one.title, one.sha256) == (title, sha256))
     return next(same, None)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole, and on disk, or not at all."""
-    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync_folder(path.parent)  # or a power cut could forget the name
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise StoreError(
-            f"{path} cannot be written: {error.strerror}.",
-            hint="Free some space or make the folder writable, and try again.",
-            retryable=True,
-        ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

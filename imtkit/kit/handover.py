@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imtkit.errors import AuthorityError, StateError
-from imtkit.kit import expiry, incidents
+from imtkit.kit import copies, expiry, incidents, unsent
 from imtkit.kit.desk import Desk
 from imtkit.kit.resume import RESUMABLE, find
 from imtkit.kit.runs import cancel_key, take_key, the_run
@@ -23,6 +23,8 @@ def take(desk: Desk, run_id: str) -> Run:
     if is_automation(desk.who()):
         raise AuthorityError("A run is taken over by a person, not by a machine.")
     run = find(desk, run_id)
+    if run.status in RESUMABLE:
+        copies.fetch_run(desk, run)  # it may have run on another machine
 
     def unless_held(incident: Incident) -> Sequence[Draft]:
         now = the_run(incident, run.id)
@@ -43,7 +45,10 @@ def take(desk: Desk, run_id: str) -> Run:
         return [desk.draft("run.taken", {"run": run.id}, key=key)]
 
     desk.store.change(run.incident, unless_held)
-    return find(desk, run.id)
+    taken = find(desk, run.id)
+    # What they do in its notebook is to be sent, too.
+    unsent.note(desk, taken.incident, taken.id, taken.attempt)
+    return taken
 
 
 def may_go_on(desk: Desk, run_id: str) -> bool:

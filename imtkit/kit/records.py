@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from imtkit.config.place import place_in
 from imtkit.contracts import Head
 from imtkit.errors import NotFoundError, RecordError
-from imtkit.kit import expiry
+from imtkit.kit import copies, expiry, outputs, unsent
 from imtkit.kit.desk import Desk, id_of
+from imtkit.model.copies import SENT
 from imtkit.model.incident import Incident
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def build(desk: Desk, incident_id: str) -> Record:
     from imtkit.store.chain import line_of
 
     incident = expiry.look(desk, incident_id)
+    copies.fetch_incident(desk, incident.id)  # what cannot be had, the record says is missing
     record = build_record(
         incident,
         desk.folder(incident.id),
@@ -42,6 +44,8 @@ def build(desk: Desk, incident_id: str) -> Record:
         "problems": list(record.problems),
     }
     desk.store.append(incident.id, desk.draft("record.built", built))
+    unsent.note(desk, incident.id)
+    outputs.send_if_possible(desk)
     return record
 
 
@@ -55,12 +59,12 @@ def problems_told(incident: Incident) -> tuple[str, ...]:
 def entries_since(incident: Incident) -> int:
     """How many entries the log has that the record built last does not hold.
 
-    That a record was built is no news to it. 0 where no record was built.
+    That a record was built, or outputs were sent, is no news to it. 0 where no record was built.
     """
     built = _built(incident)
     head = _head(incident, built[-1]) if built else None
     later = incident.entries[head.count :] if head else ()
-    return sum(entry.type != "record.built" for entry in later)
+    return sum(entry.type not in ("record.built", SENT) for entry in later)
 
 
 def verify(folder: Path, *, anchor: Head | None = None) -> list[str]:
@@ -74,7 +78,7 @@ def verify_incident(desk: Desk, incident_id: str) -> list[str]:
     """What is wrong with an incident's record, measured also against what the log says of it."""
     incident = desk.store.incident(id_of(incident_id))
     folder = desk.folder(incident.id) / "record"
-    if not folder.is_dir():
+    if not folder.is_dir() and not copies.fetch_record(desk, incident.id):
         raise NotFoundError(
             f"{incident.id} has no record yet.", hint=f"Build it: imt record build {incident.id}"
         )

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from imtkit.errors import NotFoundError, StateError
-from imtkit.kit import incidents, runbooks
+from imtkit.kit import copies, incidents, runbooks
 from imtkit.kit.desk import Desk
-from imtkit.kit.evidence import write_whole
+from imtkit.kit.files import write_whole
 from imtkit.kit.runs import (
     Attempt,
     Control,
@@ -173,6 +173,7 @@ def _notebook(desk: Desk, run: Run) -> Path:
     path = desk.settings.root / run.output_path
     if run.by_hand or not run.output_path:
         raise _nothing_to_go_on_with(run)
+    copies.fetch_run(desk, run)
     if path.is_file() and path.stat().st_size:
         return path
     if any(step.started_at for step in run.steps):

@@ -11,7 +11,7 @@ from pathlib import Path
 from imtkit.config import Settings, shipped
 from imtkit.errors import InputError, StoreError
 from imtkit.kit.desk import Desk, id_of
-from imtkit.kit.evidence import write_whole
+from imtkit.kit.files import write_whole
 from imtkit.runs.lint import Complaint, lint_runbook
 from imtkit.runs.runbook import (
     METADATA,

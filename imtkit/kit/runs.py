@@ -21,7 +21,7 @@ from imtkit.errors import (
     StoreError,
     WaitingError,
 )
-from imtkit.kit import incidents, runbooks
+from imtkit.kit import incidents, runbooks, unsent
 from imtkit.kit.desk import Desk
 from imtkit.kit.expectation import expected, with_expected
 from imtkit.model.entries import Draft, utc_text
@@ -272,12 +272,14 @@ def carry_out(
 
 def _conditions(desk: Desk, attempt: Attempt, control: Control, journal: Journal) -> Conditions:
     lease = _keep_lease(desk, attempt)
+    unsent.note(desk, attempt.incident_id, attempt.run_id, attempt.number)
     return Conditions(
         output=attempt.output,
         cwd=desk.settings.root,
         environment=_environment(desk, attempt),
         journal=journal,
         kept=attempt.kept,
+        attempt=attempt.number,
         step_seconds=control.step_seconds or attempt.runbook.step_seconds,
         run_seconds=control.run_seconds or attempt.runbook.run_seconds,
         memory_mb=desk.settings.kernels.run_memory_mb or None,

@@ -20,6 +20,7 @@ from imtkit.kit.documents import plain
 from imtkit.kit.runs import Control, OnStep, lease_folder, require_completed
 from imtkit.lab.held import Ahead, HeldKernels, ServerKernel
 from imtkit.lab.office import Office
+from imtkit.lab.sending import Sending
 from imtkit.model.entries import AUTOMATION
 from imtkit.model.gates import ANEW
 from imtkit.model.incident import Run
@@ -86,6 +87,7 @@ class ServerRuns:
         self._renewed: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
         self._is_ending = False
+        self._sending = Sending(office)
 
     async def start(self, settings: Settings) -> None:
         """Begin to look after runs."""
@@ -93,6 +95,7 @@ class ServerRuns:
         self._settings = settings
         self._hands = ThreadPoolExecutor(settings.kernels.runs_at_once, thread_name_prefix="run")
         self._watch = asyncio.create_task(self._look_after())
+        self._sending.start(settings)
         self._hands.submit(load_engine)  # the first run need not wait for the imports
 
     async def close(self) -> None:
@@ -108,6 +111,7 @@ class ServerRuns:
         for held in self._kernels.all():
             await self._kernels.end(held.run)
             leases.drop(self._settings.leases, held.run)
+        await asyncio.to_thread(self._sending.stop)
 
     def begin(self, task: Task, asked: Asked, control: Control) -> Job:
         """Have a run carried out as soon as there is room.
@@ -174,6 +178,7 @@ class ServerRuns:
 
     def _over(self, job: Job) -> None:
         self._jobs.discard(job)
+        self._sending.wake()
         if not job.done.cancelled():
             job.done.result()  # a fault of ours goes to the server's log, with its traceback
 

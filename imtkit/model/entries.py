@@ -167,6 +167,7 @@ _PLAIN = (
     ("measure.taken", "Something was measured: its name and number, as severities count it."),
     ("severity.proposed", "Measurements reach a severity's threshold: which, and why."),
     ("record.built", "The archive was built; its head and hashes anchor the log."),
+    ("notebook.sent", "A notebook is where outputs are sent to: which, as of which attempt."),
     ("entry.withdrawn", "An earlier entry was taken back; it no longer counts."),
 )
 _SUMMARISED = (

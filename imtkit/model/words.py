@@ -369,6 +369,7 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
         f"Measurements ask for severity {told.get('severity')}{told.after(': ', 'grounds')}"
     ),
     "record.built": _record_built,
+    "notebook.sent": lambda told: f"Notebook sent: {told.get('notebook')}",
     "entry.withdrawn": lambda told: (
         f"Entry {told.get('supersedes')} was withdrawn{told.after(': ', 'reason')}"
     ),

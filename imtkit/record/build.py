@@ -66,7 +66,7 @@ def build_record(
         with one_builder(folder):
             restore(folder / FOLDER)
             for left_by_the_killed in folder.glob(f".{FOLDER}-*"):
-                _take_away(left_by_the_killed, incident)
+                take_away(left_by_the_killed, incident)
             draft = Path(mkdtemp(prefix=f".{FOLDER}-", dir=folder))
             draft.chmod(0o755)
             built = _Build(incident, folder, draft, pages or Pages())
@@ -74,7 +74,7 @@ def build_record(
             manifest = sha256_of(draft / MANIFEST)
             replaced = put_in_place(draft, folder / FOLDER)
             if replaced is not None:
-                _take_away(replaced, incident)
+                take_away(replaced, incident)
     except OSError as error:
         raise RecordError(
             f"The record of {incident.id} cannot be written to {folder}: {error.strerror}.",
@@ -192,7 +192,7 @@ def _whole_problems(wholes: Iterable[WholeOutput]) -> Iterator[str]:
             yield f"The whole output of '{one.step}' cannot be relied on: {one.problem}."
 
 
-def _take_away(old: Path, incident: Incident) -> None:
+def take_away(old: Path, incident: Incident) -> None:
     """Remove a record that ours continues, or one never finished; keep any other beside ours."""
     if not (old / MANIFEST).exists():
         shutil.rmtree(old)

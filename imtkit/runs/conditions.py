@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from imtkit.runs.stop import Stop
 
 
+ATTEMPT = "attempt"
+"""Where, in a notebook's metadata of papermill, it stands which attempt at its run wrote it."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepEvent:
     """A step that begins (``status`` 'running') or has ended.
@@ -55,6 +59,7 @@ class Conditions:
     the notebook's own wins. ``stop`` is how this process ends the run early;
     ``wish`` is asked before each step, and every second in a thread, whether somebody elsewhere
     wishes that it end: as what, and in words who (see ``Stop.ask``).
+    ``attempt`` is written into the notebook, so that of two copies the newer one is known.
     ``kernel_up`` is told the kernel's process (0 when it is about to start) and the folder of
     its sockets, if that is its own. ``kernel`` gives the run its kernel; else it starts its own.
     """
@@ -66,6 +71,7 @@ class Conditions:
     journal: Journal | None = None
     kept: frozenset[str] = frozenset()
     paths: Mapping[str, str] = field(default_factory=dict)
+    attempt: int = 0
     step_seconds: float | None = None
     run_seconds: float | None = None
     memory_mb: float | None = None

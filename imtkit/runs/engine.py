@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from papermill.engines import Engine
 
-from imtkit.runs.conditions import Conditions
+from imtkit.runs.conditions import ATTEMPT, Conditions
 from imtkit.runs.echo import Echo
 from imtkit.runs.execution import Execution
 from imtkit.runs.keeper import Keeper
@@ -46,6 +46,8 @@ class ImtEngine(Engine):  # type: ignore[misc]  # papermill ships no types
         keeper = Keeper(nb, target, progress_bar=progress_bar, kept=conditions.kept, echo=echo)
         keeper.notebook_start()
         nb.metadata.papermill.update(conditions.paths)
+        if conditions.attempt:
+            nb.metadata.papermill[ATTEMPT] = conditions.attempt
         try:
             execution = Execution(keeper, kernel_name, conditions, options)
             execution.run()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _CHECKS = {"rfc3986_validator": "validate_rfc3986", "rfc3987_syntax": "is_valid_syntax"}
 """Modules that hold one check of jsonschema's, and the function that it is."""
 
+_NOT_FOR_PAPERMILL = "boto3"
+"""Papermill is told, who is the first to ask, that it is not installed."""
+
 
 def put_off_checks() -> None:
     """Have this process load what checks URIs and IRIs when the first is checked, and not before.
@@ -36,9 +39,11 @@ def put_off_checks() -> None:
 def put_off_requests() -> None:
     """Have this process load ``requests`` when it is first used: papermill imports it for URLs.
 
-    As with every lazy import, its first use should not be in two threads at a time.
+    As with every lazy import, its first use should not be in two threads at a time. For papermill
+    there is no ``boto3`` either, which it would import for a notebook at s3://.
     """
     _put_off("requests")
+    _put_off(_NOT_FOR_PAPERMILL)
 
 
 def _put_off(name: str) -> None:
@@ -62,6 +67,8 @@ class _Finder:
         if name != self.name:
             return None
         sys.meta_path.remove(self)
+        if name == _NOT_FOR_PAPERMILL:
+            raise ModuleNotFoundError(f"{name} is not for papermill", name=name)
         real = find_spec(name)
         if real is None or real.loader is None:
             return real

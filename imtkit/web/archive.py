@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imtkit.contracts import Query
-from imtkit.errors import NotFoundError
-from imtkit.kit import Desk
+from imtkit.errors import ConfigError, NotFoundError, RecordError, ServiceError
+from imtkit.kit import Desk, copies
 from imtkit.kit.desk import id_of
 from imtkit.model.incident import Summary
 from imtkit.web.asked import Asked
@@ -46,6 +46,7 @@ _SHOWN = {
 }
 _ID = re.compile(r"[A-Z0-9][A-Z0-9-]{0,60}")
 _MOST = 500
+_INDEX = "index.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,10 @@ class Kept:
 
 
 async def listed(asked: Asked) -> Response:
-    """``/archive``: the records in the workspace's outputs, newest first."""
+    """``/archive``: the records in the workspace's outputs, newest first.
+
+    Where outputs have an address, also those of closed incidents that other machines sent there.
+    """
 
     def look(desk: Desk) -> list[Kept]:
         known = {one.id: one for one in desk.store.incidents(Query(limit=_MOST))}
@@ -71,6 +75,13 @@ async def listed(asked: Asked) -> Response:
             for index in desk.settings.outputs.glob("*/record/index.html")
             if _ID.fullmatch(index.parent.parent.name)
         ]
+        if desk.settings.depot.address:
+            here = {one.incident for one in found}
+            found += [
+                Kept(id_, row.closed_at, row)
+                for id_, row in known.items()
+                if row.closed_at is not None and id_ not in here
+            ]
         return sorted(found, key=lambda one: one.built_at, reverse=True)[:_MOST]
 
     return asked.page("archive.html", kept=await asked.work(look))
@@ -104,6 +115,7 @@ def _within(desk: Desk, incident: str, name: str) -> Path:
         raise missing
     if any(part.startswith(".") or "\\" in part for part in parts):
         raise missing
+    _see_to(desk, incident, name)
     folder = (desk.folder(incident) / "record").resolve()
     path = folder.joinpath(*parts).resolve()
     is_ours = folder.is_relative_to(desk.settings.outputs.resolve()) and path.is_relative_to(folder)
@@ -114,3 +126,18 @@ def _within(desk: Desk, incident: str, name: str) -> Path:
     if not is_there:
         raise missing
     return path
+
+
+def _see_to(desk: Desk, incident: str, name: str) -> None:
+    """Have the newest record here, before its index is shown or where it is not here at all.
+
+    What is here stays what is shown while the address of outputs is away.
+    """
+    is_here = (desk.folder(incident) / "record" / _INDEX).is_file()
+    if not desk.settings.depot.address or (is_here and name != _INDEX):
+        return
+    try:
+        copies.fetch_record(desk, incident)
+    except (ServiceError, ConfigError, RecordError):
+        if not is_here:
+            raise

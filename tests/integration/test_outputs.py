@@ -1,0 +1,401 @@
+"""Outputs at an address: what runs leave goes there, and from there to other machines."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+from buckets import S3, depot_credentials, name_address, s3
+from labs import running_lab
+from notebook_files import code, write_notebook
+from servers import until
+from terminal import Imt, caller
+from web_server import running_web
+
+from imtkit.errors import ConfigError, NotFoundError, ServiceError
+from imtkit.kit import (
+    Desk,
+    copies,
+    evidence,
+    gates,
+    handover,
+    incidents,
+    open_desk,
+    outputs,
+    records,
+    resume,
+    running,
+    runs,
+)
+from imtkit.lab import reach
+from imtkit.model.copies import SENT
+from imtkit.model.incident import Run
+from imtkit.model.opening import Opening
+
+__all__ = ["depot_credentials", "s3"]
+
+ROOT = Path(__file__).resolve().parents[2]
+ASKS = [
+    code("join", "import imtkit as imt\ninc = imt.join()", "setup"),
+    code("first", "print('the first half')\nfor n in range(2000): print(n)"),
+    code("keep", "inc.evidence('A list', 'one, two, three')"),
+    code("gate", "inc.gate('Go on?')"),
+    code("second", "print('the', 'second', 'half')"),
+]
+FAILS = [
+    code("first", "print('the first half')"),
+    code("second", "assert False, 'no'"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _with_credentials(depot_credentials: None) -> None:
+    """The machines of these tests may use the S3 server."""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
+    """Makes machines: a workspace each, with its own outputs/, and one log for all."""
+    with ExitStack() as opened:
+
+        def make(name: str, address: str, *, url: str = "", log: str = "") -> Desk:
+            root = tmp_path / name
+            (root / "outputs").mkdir(parents=True)
+            text = (ROOT / "templates" / "imt.toml").read_text(encoding="utf-8")
+            log = log or f"sqlite:///{tmp_path}/imt.db"
+            text = text.replace("sqlite:///outputs/imt.db", log)
+            (root / "imt.toml").write_text(text, encoding="utf-8")
+            name_address(root, address, url=url)
+            write_notebook(root / "runbooks" / "asks.ipynb", ASKS)
+            write_notebook(root / "runbooks" / "fails.ipynb", FAILS)
+            return opened.enter_context(open_desk(root, actor=f"{name.title()} Example"))
+
+        yield make
+
+
+def answered(desk: Desk, run: Run) -> None:
+    """Somebody says yes to what a run asks."""
+    [gate] = incidents.get(desk, run.incident).waiting_gates
+    gates.answer(desk, run.incident, gate.id, gate.answers[0])
+
+
+def notebook(desk: Desk, run: Run) -> str:
+    """A run's notebook as this machine has it."""
+    return (desk.settings.root / run.output_path).read_text(encoding="utf-8")
+
+
+def sent(desk: Desk, run: Run) -> list[int]:
+    """As of which attempts a run's notebook was sent."""
+    entries = incidents.get(desk, run.incident).entries
+    return [entry.data["attempt"] for entry in entries if entry.type == SENT]
+
+
+def test_a_run_parks_on_one_machine_and_ends_on_another(
+    machine: Callable[..., Desk], s3: S3, postgres_database: str
+) -> None:
+    """With S3 and PostgreSQL between them: the notebook has both halves, on both machines, and
+    the record that the other one builds has all of it.
+    """
+    address = f"s3://{s3.bucket()}/ops"
+    ann = machine("ann", address, url=s3.url, log=postgres_database)
+    bob = machine("bob", address, url=s3.url, log=postgres_database)
+    parked = runs.start(ann, "asks")
+    assert parked.status == "waiting"
+    assert outputs.send(ann).waiting == ()
+    answered(bob, parked)
+
+    done = resume.resume(bob, parked.id)
+    assert done.status == "completed", done.error
+    text = notebook(bob, done)
+    assert "the first half" in text
+    assert "the second half" in text
+    assert "the second half" not in notebook(ann, done)
+    assert outputs.send(bob).waiting == ()
+    assert sent(bob, done) == [1, 2]
+
+    record = records.build(bob, done.incident)
+    assert record.problems == ()
+    page = next(record.folder.glob("*-asks.html")).read_text(encoding="utf-8")
+    assert "the first half" in page
+    assert "the second half" in page
+    assert list((record.folder / "evidence").iterdir())
+    assert list((record.folder / "outputs").iterdir())
+
+    assert copies.fetch_incident(ann, done.incident) == []
+    assert notebook(ann, done) == text
+    assert copies.fetch_record(ann, done.incident)
+    assert records.verify_incident(ann, done.incident) == []
+    there = s3.files().find(address.removeprefix("s3://"))
+    assert f"{address.removeprefix('s3://')}/{done.incident}/record/index.html" in there
+    assert not [name for name in there if "/." in name or name.endswith(".db")]
+
+
+def test_a_record_on_another_machine_has_evidence_and_whole_outputs(
+    machine: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """Nothing is missing of what was sent to a shared folder."""
+    address = f"file://{tmp_path}/shared"
+    ann, bob = machine("ann", address), machine("bob", address)
+    parked = runs.start(ann, "asks")
+    evidence.keep(
+        ann, parked.incident, "Seen", b"by hand", name="seen.txt", media_type="text/plain"
+    )
+    outputs.send(ann)
+    record = records.build(bob, parked.incident)
+    assert record.problems == ()
+    assert len(list((record.folder / "evidence").iterdir())) == 2
+    assert records.entries_since(incidents.get(bob, parked.incident)) == 0
+
+
+def test_without_its_notebook_a_record_says_what_is_missing(
+    machine: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """What the other machine has not sent yet is told, and the rest is archived."""
+    address = f"file://{tmp_path}/shared"
+    ann, bob = machine("ann", address), machine("bob", address)
+    run = runs.start(ann, "fails")
+    record = records.build(bob, run.incident)
+    assert any("missing" in problem for problem in record.problems)
+    with pytest.raises(NotFoundError, match=r"is on the machine that ran it .*not sent"):
+        resume.resume(bob, run.id)
+    outputs.send(ann)
+    assert records.build(bob, run.incident).problems == ()
+
+
+def test_an_older_copy_never_takes_a_newer_ones_place(
+    machine: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """The machine that ran the earlier attempt sends nothing any more, and gets the newer one
+    before it goes on itself.
+    """
+    address = f"file://{tmp_path}/shared"
+    ann, bob = machine("ann", address), machine("bob", address)
+    first = runs.start(ann, "fails")
+    outputs.send(ann)
+    second = resume.resume(bob, first.id)
+    assert second.attempt == 2
+    outputs.send(bob)
+    newer = notebook(bob, second)
+    assert notebook(ann, second) != newer
+    outputs.send(ann, is_everything=True)
+    assert (
+        tmp_path / "shared" / second.incident / Path(second.output_path).name
+    ).read_text() == newer
+    third = resume.resume(ann, first.id)
+    assert third.attempt == 3
+    assert outputs.send(ann).files == 1
+    assert sent(ann, third) == [1, 2, 3]
+
+
+def test_what_a_person_wrote_into_an_older_copy_is_kept(
+    machine: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """The newer one takes its place; the other stands beside it."""
+    address = f"file://{tmp_path}/shared"
+    ann, bob = machine("ann", address), machine("bob", address)
+    first = runs.start(ann, "fails")
+    outputs.send(ann)
+    resume.resume(bob, first.id)
+    outputs.send(bob)
+    path = ann.settings.root / first.output_path
+    path.write_text(path.read_text().replace("the first half", "my own words"))
+    copies.fetch_run(ann, resume.find(ann, first.id))
+    assert "my own words" not in path.read_text()
+    [kept] = path.parent.glob("*-kept-*.ipynb")
+    assert "my own words" in kept.read_text()
+
+
+def test_who_takes_a_run_over_elsewhere_has_its_newest_notebook(
+    machine: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """And what they write into it is sent, as long as it is theirs."""
+    address = f"file://{tmp_path}/shared"
+    ann, bob = machine("ann", address), machine("bob", address)
+    run = runs.start(ann, "fails")
+    outputs.send(ann)
+    taken = handover.take(bob, run.id)
+    assert notebook(bob, taken) == notebook(ann, run)
+    path = bob.settings.root / taken.output_path
+    path.write_text(path.read_text().replace("assert False", "assert True"))
+    assert outputs.send(bob).waiting == (run.incident,)
+    assert "assert True" in (tmp_path / "shared" / run.incident / path.name).read_text()
+    # It goes on, edited, where it was edited, whoever has sent what.
+    assert resume.resume(bob, run.id).status == "completed"
+    assert outputs.send(bob).waiting == ()
+
+
+def test_twice_is_once(machine: Callable[..., Desk], tmp_path: Path) -> None:
+    """What is there already is not sent again, nor told again."""
+    ann = machine("ann", f"file://{tmp_path}/shared")
+    run = runs.start(ann, "asks")
+    assert outputs.send(ann).files == 3
+    assert outputs.send(ann).files == 0
+    assert outputs.send(ann, is_everything=True).files == 0
+    assert sent(ann, run) == [1]
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from imtkit.kit import open_desk, runs
+desk = open_desk(Path(sys.argv[1]), actor="Ann Example")
+run = runs.start(desk, "fails")
+print(run.id, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_killed_between_end_and_sending_loses_nothing(
+    machine: Callable[..., Desk], s3: S3
+) -> None:
+    """The log has the end; whoever looks next sends what is left over."""
+    ann = machine("ann", f"s3://{s3.bucket()}", url=s3.url)
+    done = subprocess.run(
+        [sys.executable, "-c", DIES, str(ann.settings.root)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    run = resume.find(ann, done.stdout.strip())
+    assert run.status == "failed"
+    assert outputs.waiting(ann).waiting == (run.incident,)
+    assert outputs.send(ann).files == 1
+    assert sent(ann, run) == [1]
+
+
+HANGS = [
+    code("first", "print('the first half', flush=True)"),
+    code("wait", "import time; time.sleep(600)"),
+]
+
+
+def test_a_killed_runs_notebook_is_sent_when_it_was_mended(
+    machine: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """While it may still run nothing is sent; once it is known to be lost, its truth is."""
+    ann = machine("ann", f"file://{tmp_path}/shared")
+    write_notebook(ann.settings.root / "runbooks" / "hangs.ipynb", HANGS)
+    runner = subprocess.Popen(
+        [sys.executable, "-c", DIES.replace("fails", "hangs"), str(ann.settings.root)]
+    )
+    until(
+        lambda: any(
+            s.status == "running" and s.id == "wait" for r in running.list_(ann) for s in r.steps
+        ),
+        60,
+    )
+    assert outputs.send(ann).files == 0
+    runner.kill()
+    runner.wait()
+    [lost] = running.reap(ann)
+    assert lost.status == "lost"
+    assert outputs.send(ann).files == 1
+    assert outputs.waiting(ann).waiting == ()
+    assert (
+        "kernel-died"
+        in (tmp_path / "shared" / lost.incident / Path(lost.output_path).name).read_text()
+    )
+
+
+def test_a_depot_that_is_away_costs_no_run(
+    machine: Callable[..., Desk], s3: S3, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run ends as it does, it is said that its notebook is still here, and it is sent later."""
+    imt: Imt = caller(capsys)
+    address = f"s3://{s3.bucket()}/ops"
+    ann = machine("ann", address, url="http://127.0.0.1:9")
+    here = ("--workspace", str(ann.settings.root))
+    called = imt("run", "fails", *here, "--actor", "Ann Example")
+    assert called.code == 8
+    assert f"Not sent yet: {address} cannot be used now" in called.err
+    assert "imt outputs send" in called.err
+    [run] = running.list_(ann)
+    listed = imt("outputs", "list", *here, "--json").json
+    assert listed["waiting"] == [run.incident]
+    assert "cannot be used now" in listed["fault"]
+    assert imt("outputs", "send", *here).code == 9
+
+    closed = imt("record", "build", run.incident, *here, "--actor", "Ann Example")
+    assert closed.code == 0
+    assert "Not sent yet" in closed.err
+
+    name_address(ann.settings.root, address, url=s3.url)
+    done = imt("outputs", "send", *here, "--json")
+    assert done.code == 0, done.err
+    assert done.json["waiting"] == []
+    assert imt("outputs", "list", *here, "--json").json["fault"] == ""
+    there = s3.files().find(address.removeprefix("s3://"))
+    assert any(name.endswith("-fails.ipynb") for name in there)
+    assert any(name.endswith("record/manifest.json") for name in there)
+
+
+def test_what_was_tampered_with_at_the_address_is_not_taken(
+    machine: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """The log says what was sent; anything else is refused, and nothing here is touched."""
+    address = f"file://{tmp_path}/shared"
+    ann, bob = machine("ann", address), machine("bob", address)
+    run = runs.start(ann, "fails")
+    outputs.send(ann)
+    path = tmp_path / "shared" / run.incident / Path(run.output_path).name
+    path.write_text(path.read_text().replace("the first half", "something else"))
+    with pytest.raises(ServiceError, match="is not what the log names"):
+        resume.resume(bob, run.id)
+    assert not (bob.settings.root / run.output_path).exists()
+    assert [one.name for one in bob.settings.outputs.rglob("*.part")] == []
+
+
+def test_a_server_sends_by_itself(machine: Callable[..., Desk], tmp_path: Path) -> None:
+    """As soon as a run has ended there, without anybody's doing."""
+    ann = machine("ann", f"file://{tmp_path}/shared")
+    with running_lab(ann.settings.root, person="Ann Example") as lab:
+        until(lambda: reach.server_of(ann.settings), 60)
+        lab.post("runs", {"runbook": "fails"})
+        [run] = running.list_(ann)
+        until(lambda: sent(ann, run) == [1], 60)
+    path = tmp_path / "shared" / run.incident / Path(run.output_path).name
+    assert path.read_text() == notebook(ann, run)
+
+
+def test_the_archive_shows_another_machines_record(
+    machine: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """It is listed, and fetched when somebody reads it; also when it was built anew since."""
+    address = f"file://{tmp_path}/shared"
+    ann, bob = machine("ann", address), machine("bob", address)
+    opened = incidents.open_(ann, Opening("The shop is slow")).id
+    for verb in ("acknowledge", "mitigate", "resolve", "close"):
+        fields = {"resolve": {"resolution": "restarted"}, "close": {"cause": "a leak"}}.get(verb)
+        incidents.move(ann, opened, verb, fields=fields)
+    with running_web(bob.settings.root) as web, requests.Session() as browser:
+        browser.get(web.link, timeout=30)
+        assert opened in browser.get(f"{web.url}/archive", timeout=30).text
+        page = browser.get(f"{web.url}/archive/{opened}/index.html", timeout=30)
+        assert page.status_code == 200
+        assert "The shop is slow" in page.text
+        assert "written later" not in page.text
+        incidents.note(ann, opened, "written later")
+        records.build(ann, opened)
+        page = browser.get(f"{web.url}/archive/{opened}/index.html", timeout=30)
+        assert "written later" in page.text
+        shutil.rmtree(tmp_path / "shared")
+        assert browser.get(f"{web.url}/archive/{opened}/index.html", timeout=30).status_code == 200
+
+
+def test_without_an_address_nothing_changes(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """Outputs stay where they are; nothing is kept in mind, and sending is refused in words."""
+    opened = incidents.open_(desk, Opening("The shop is slow")).id
+    evidence.keep(desk, opened, "Seen", b"1", name="seen.txt", media_type="text/plain")
+    records.build(desk, opened)
+    assert not (desk.settings.outputs / ".unsent").exists()
+    assert copies.fetch_incident(desk, opened) == []
+    with pytest.raises(ConfigError, match="no address"):
+        outputs.send(desk)
