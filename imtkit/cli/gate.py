@@ -130,7 +130,12 @@ def _what_next(settings: Settings, run: Run) -> str:
 
     if reach.server_of(settings, run.id) is not None:
         return "Its run goes on by itself."
-    return f"Go on with it: imt runs resume {run.id}" if run.status == "waiting" else ""
+    if run.status != "waiting":
+        return ""
+    at_once = f"imt runs resume {run.id}"
+    if run.requested_at is None:
+        return f"Go on with it: {at_once}"
+    return f"A worker goes on with its run within about a minute. To go on here and now: {at_once}"
 
 
 def _lines(found: Sequence[Waiting]) -> str:

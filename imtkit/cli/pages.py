@@ -210,9 +210,10 @@ def _gates(incident: Incident) -> Rows:
     return [
         (
             word(gate_state_in(incident, gate)),
-            _said(gate_title(gate, change), gate.id),
-            _said(gate.reason),
-            Text(visible(f"{gate.by}, {moment_text(gate.at)}") if gate.by else "", QUIET),
+            # In one column: beside others an id, which is there to be copied, would be broken.
+            _said(gate_title(gate, change), gate.id, gate.reason).append(
+                visible(f"\n{gate.by}, {moment_text(gate.at)}") if gate.by else "", QUIET
+            ),
         )
         for gate, change in both
     ]
@@ -234,7 +235,7 @@ def run_rows(run: Run) -> Iterator[Sequence[RenderableType]]:
     """A run in lines: itself, what went wrong, where its notebook is, the steps that did not."""
     ended = span_text(run.elapsed) if run.elapsed else ""
     kind = " (by hand)" if run.by_hand else ""
-    lines = [f"{run_name(run)}{kind}", run.error, run.output_path]
+    lines = [f"{run_name(run)}{kind}", run.id, run.error, run.output_path]
     lines += [
         f"step {step.title or step.id}: {step.status}{f', {step.error}' if step.error else ''}"
         for step in run.steps

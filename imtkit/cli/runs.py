@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imtkit.cli.arguments import INCIDENT, PAIR
 from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
 from imtkit.kit.documents import run_document
+from imtkit.model.incident import QUEUED
 from imtkit.model.words import moment_text, one_line, span_text
 
 if TYPE_CHECKING:
     from imtkit.cli.runs_table import RunsTable
     from imtkit.kit import Desk
+    from imtkit.kit.turns import Turns
     from imtkit.model.incident import Run, Step
     from imtkit.runs.conditions import StepEvent
 
@@ -46,24 +48,28 @@ def runs() -> None:
 @pass_face
 def list_(face: Face, incident_id: str, limit: int, is_followed: bool) -> None:
     """List runs, newest first, with the step that each is at."""
-    from imtkit.kit import expectation, running
+    from imtkit.kit import running
+    from imtkit.kit.turns import turns_of
 
     with face.desk() as desk:
         running.reap(desk, is_thorough=True)
 
-        def look() -> list[Run]:
+        def look() -> tuple[list[Run], Turns]:
             running.reap(desk)
-            return running.list_(desk, incident_id=incident_id, limit=limit)
+            found = running.list_(desk, incident_id=incident_id, limit=limit)
+            others = running.list_(desk) if incident_id and _any_queued(found) else found
+            return found, turns_of(desk, others)
 
-        found = look()
-        if is_followed and not face.is_json:
-            found = _follow_all(face, look)
-        elif not face.is_json and found:
-            face.draw(_table(found))
+        found, turns = look()
         if face.is_json:
-            face.give_json(expectation.documents(desk, found))
-    if not found and not face.is_json:
-        face.say("No runs. Begin one with: imt run NAME")
+            face.give_json(_documents(desk, found, turns))
+            return
+        if is_followed:
+            found, turns = _follow_all(face, look)
+        elif found:
+            face.draw(_table(found, turns))
+    if said := turns.what_now or ("" if found else "No runs. Begin one with: imt run NAME"):
+        face.say(said)
 
 
 @runs.command(examples=("imt runs show 20261121T201600Z-1a2b3c --follow",))
@@ -73,15 +79,17 @@ def list_(face: Face, incident_id: str, limit: int, is_followed: bool) -> None:
 @pass_face
 def show(face: Face, run: str, is_followed: bool) -> None:
     """Show a run: its state, each step, and where its notebook is."""
-    from imtkit.kit import expectation, resume, running
+    from imtkit.kit import resume, running
+    from imtkit.kit.turns import turns_of
 
     with face.desk() as desk:
         running.reap(desk, is_thorough=True)
         found = resume.find(desk, run)
         if is_followed:
             found = _follow(face, desk, found)
-        [document] = expectation.documents(desk, [found])
-    face.give(document, lambda: _page(found, document["output_path"]))
+        turns = turns_of(desk, running.list_(desk) if _any_queued([found]) else ())
+        [document] = _documents(desk, [found], turns)
+    face.give(document, lambda: _page(found, document["output_path"], turns))
 
 
 @runs.command(examples=("imt runs cancel 20261121T201600Z-1a2b3c",))
@@ -195,31 +203,47 @@ def reap(face: Face) -> None:
     face.give(documents, "\n".join(lines) or "Nothing was left behind.")
 
 
-def _follow_all(face: Face, look: Callable[[], list[Run]]) -> list[Run]:
+def _documents(desk: Desk, found: list[Run], turns: Turns) -> list[dict[str, Any]]:
+    """Runs for JSON; a queued one tells its place."""
+    from imtkit.kit import expectation
+
+    documents = expectation.documents(desk, found)
+    for one in documents:
+        if place := turns.place(one["id"]):
+            about = {"place": place, "of": len(turns.runs), "is_worker_up": turns.is_worker_up}
+            one["queue"] = about
+    return documents
+
+
+def _follow_all(face: Face, look: Callable[[], tuple[list[Run], Turns]]) -> tuple[list[Run], Turns]:
     """Show all runs, and again whenever one has changed, until none runs."""
     from rich.live import Live
 
     console = face.console()
-    found = look()
+    found, turns = look()
     if not console.is_terminal:
         shown: list[Run] = []
         while found != shown:
-            face.draw(_table(found))
+            face.draw(_table(found, turns))
             shown = found
             while found == shown and _any_runs(found):
                 time.sleep(_LOOK_SECONDS)
-                found = look()
-        return found
-    with Live(_table(found), console=console, auto_refresh=False) as live:
+                found, turns = look()
+        return found, turns
+    with Live(_table(found, turns), console=console, auto_refresh=False) as live:
         while _any_runs(found):
             time.sleep(_LOOK_SECONDS)
-            found = look()
-            live.update(_table(found), refresh=True)
-    return found
+            found, turns = look()
+            live.update(_table(found, turns), refresh=True)
+    return found, turns
+
+
+def _any_queued(found: list[Run]) -> bool:
+    return any(run.status == QUEUED for run in found)
 
 
 def _any_runs(found: list[Run]) -> bool:
-    return any(run.status in ("queued", "running") for run in found)
+    return any(run.status in (QUEUED, "running") for run in found)
 
 
 def _follow(face: Face, desk: Desk, run: Run) -> Run:
@@ -233,7 +257,7 @@ def _follow(face: Face, desk: Desk, run: Run) -> Run:
         while True:
             for event in _news(run, told):
                 on_step(expectation.with_expected(event, usual))
-            if run.status not in ("queued", "running"):
+            if run.status not in (QUEUED, "running"):
                 return run
             time.sleep(_LOOK_SECONDS)
             running.reap(desk)
@@ -253,17 +277,35 @@ def _news(run: Run, told: dict[str, str]) -> Iterator[StepEvent]:
             )
 
 
-def _table(found: list[Run]) -> RunsTable:
+def _table(found: list[Run], turns: Turns) -> RunsTable:
     from imtkit.cli.runs_table import RunsTable
 
-    return RunsTable(found, datetime.now(UTC))
+    return RunsTable(found, datetime.now(UTC), turns)
 
 
-def _page(run: Run, output: str) -> str:
-    lines = [f"{run.id}: {run.runbook}, {run.status}{f': {run.error}' if run.error else ''}"]
-    lines += [f"  {run.incident}, by {run.actor}, {moment_text(run.started_at)}"]
-    lines += [f"  {_step_line(step)}" for step in run.steps]
-    return "\n".join([*(one_line(line, most=300) for line in lines), f"  {output}"])
+def _page(run: Run, output: str, turns: Turns) -> str:
+    head = f"{run.id}: {run.runbook}, {run.status}{f': {run.error}' if run.error else ''}"
+    lines = list(_history(run))
+    if run.status == QUEUED:
+        waited = span_text(datetime.now(UTC) - run.started_at)
+        lines.append(f"{turns.words(run.id)}, for {waited}. {turns.what_now}")
+    lines += map(_step_line, run.steps)
+    told = [one_line(line, most=300) for line in lines]
+    return "\n  ".join([one_line(head, most=300), *told, *([output] if output else [])])
+
+
+def _history(run: Run) -> Iterator[str]:
+    """Who asked for a run, when it began, and who or what went on with it."""
+    for_rule = f" for the rule '{run.rule}'" if run.rule else ""
+    asked_at = moment_text(run.requested_at or run.started_at)
+    how = "asked for by" if run.requested_at else "by"
+    yield f"{run.incident}, {how} {run.actor}{for_rule}, {asked_at}"
+    if run.requested_at and run.status != QUEUED:
+        yield f"began {moment_text(run.started_at)}"
+    if run.resumed_at is not None:
+        yield f"gone on with by {run.resumed_by}, {moment_text(run.resumed_at)}"
+    if run.holder:
+        yield f"in the hands of {run.holder}"
 
 
 def _step_line(step: Step) -> str:

@@ -16,6 +16,7 @@ from imtkit.model.words import one_line, span_text, time_with_usual, visible
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
+    from imtkit.kit.turns import Turns
     from imtkit.model.incident import Run
 
 _NARROW, _VERY_NARROW, _NARROWEST = 110, 90, 80
@@ -29,16 +30,19 @@ _WIDTHS = {
 class RunsTable:
     """Runs, newest first; ``now`` ends the time of those that go on.
 
+    ``turns`` tells the places of those that are queued.
+
     Where there is little room, the moment they began at is left to their ids, which begin with
     it; then go the number of steps, and their incident.
     """
 
-    def __init__(self, found: Sequence[Run], now: datetime) -> None:
+    def __init__(self, found: Sequence[Run], now: datetime, turns: Turns) -> None:
         self._found = found
         self._now = now
+        self._turns = turns
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        rows = [_cells(run, self._now) for run in self._found]
+        rows = [_cells(run, self._now, self._turns) for run in self._found]
         width = options.max_width
         names = ["Run", "Incident", "Runbook", "Status", "Steps", "At", "Began (UTC)", "Took"]
         if width < _NARROW:
@@ -64,11 +68,12 @@ class RunsTable:
         yield table
 
 
-def _cells(run: Run, now: datetime) -> dict[str, Text]:
+def _cells(run: Run, now: datetime, turns: Turns) -> dict[str, Text]:
     done = sum(step.status == "completed" for step in run.steps)
     # What a completed run left out was for a denial; nothing of it is missing.
     count = done if run.status == "completed" else len(run.steps)
-    is_going_on, is_queued = run.status == "running", run.status == QUEUED
+    is_queued = run.status == QUEUED
+    is_going_on = is_queued or run.status == "running"
     began = "" if is_queued else f"{run.started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     took = time_with_usual(now - run.started_at, None, is_over=False)
     return {
@@ -77,7 +82,7 @@ def _cells(run: Run, now: datetime) -> dict[str, Text]:
         "Runbook": _cut(run.runbook),
         "Status": word(run.status),
         "Steps": Text("" if is_queued else f"{done}/{count}"),
-        "At": _cut("waits for a worker" if is_queued else _at(run)),
+        "At": _cut(turns.words(run.id) if is_queued else _at(run)),
         "Began (UTC)": Text(began),
         "Took": Text(took if is_going_on else span_text(run.elapsed) if run.elapsed else ""),
     }

@@ -39,7 +39,8 @@ class Run:
     One that was asked for waits for a worker as 'queued'; until it starts, ``started_at`` is when
     it was requested. ``rule`` is the rule that asked for it, if one did. ``holder`` is the person
     who took it over from the machine and has not given it back. ``runner`` is the process that
-    carries this attempt out: host, pid, started.
+    carries this attempt out: host, pid, started. ``actor`` is who asked for it, or began it;
+    ``resumed_by`` and ``resumed_at`` tell who, or what, went on with it last.
     """
 
     id: str
@@ -61,6 +62,8 @@ class Run:
     steps: tuple[Step, ...] = ()
     rule: str = ""
     requested_at: datetime | None = None
+    resumed_by: str = ""
+    resumed_at: datetime | None = None
 
     @property
     def has_runner(self) -> bool:

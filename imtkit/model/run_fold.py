@@ -109,6 +109,8 @@ def _run_resumed(incident: Incident, entry: Entry) -> Incident:
         runner=table_of(entry, "runner"),
         finished_at=None,
         error="",
+        resumed_by=entry.actor,
+        resumed_at=entry.occurred_at,
     )
     return _put_run(incident, again)
 

@@ -134,6 +134,20 @@ def test_an_answer_to_a_run_that_a_server_holds_needs_nothing_more(
     assert answered.err == "Its run goes on by itself.\n"
 
 
+def test_an_answer_to_a_requested_run_says_who_goes_on_with_it(
+    imt: Imt, log: Desk, gate: tuple[str, str]
+) -> None:
+    """A worker does, in a while; who will not wait is told how."""
+    gates.open_(log, gate[0], Question("Scale up?", run="r1"))
+    for type_ in ("run.requested", "run.started", "run.parked"):
+        log.store.append(gate[0], log.draft(type_, {"run": "r1", "runbook": "scale"}))
+    answered = imt("gate", "answer", gate[0], "scale-up", "yes")
+    assert answered.err == (
+        "A worker goes on with its run within about a minute. "
+        "To go on here and now: imt runs resume r1\n"
+    )
+
+
 def test_a_run_parks_at_its_gate_and_goes_on(imt: Imt, log: Desk, workspace: Path) -> None:
     """The gate names its run and step, and stands in the notebook; answered, the run goes on."""
     cells = [

@@ -15,6 +15,7 @@ from imtkit.cli.pages import UNWRAPPED, incident_page, incident_table
 from imtkit.cli.runs_table import RunsTable
 from imtkit.kit import Desk, checklists, corrections, gates, incidents
 from imtkit.kit.gates import Question
+from imtkit.kit.turns import Turns
 from imtkit.model.checklist import checklist_of
 from imtkit.model.incident import Incident, Run, Step, Summary
 from imtkit.model.opening import Opening
@@ -183,6 +184,33 @@ def test_gates_are_on_the_page(desk: Desk) -> None:
         assert said in told
 
 
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_ids_on_the_page_are_whole(desk: Desk, width: int) -> None:
+    """Of gates and runs, so that they can be copied, however long the words beside them are."""
+    id_ = incidents.open_(desk, Opening("Orders fail")).id
+    run = "20261121T134726Z-1a2b3c"
+    desk.store.append(id_, desk.draft("run.started", {"run": run, "runbook": "book"}))
+    asked = Question("May the whole of the shop be restarted? " * 3, run=run)
+    gate = gates.open_(desk, id_, asked)
+    gates.answer(desk, id_, gate.id, "yes", reason="because nobody can buy anything " * 5)
+    page = drawn(incident_page(incidents.get(desk, id_), desk.settings.severities), width)
+    words = page.split()
+    assert gate.id in words
+    assert run in words
+
+
+def test_a_queued_run_tells_its_place_and_how_long_it_waits() -> None:
+    """In the list; one that waits alone only says that it waits."""
+    first = Run("r1", "book", "queued", "automation/shop", NOW - timedelta(seconds=75))
+    second = replace(first, id="r2", started_at=NOW - timedelta(seconds=5))
+    lines = drawn(RunsTable([second, first], NOW, Turns(("r1", "r2"), False)), 120).splitlines()
+    assert "2 of 2 in the queue" in lines[1]
+    assert lines[1].rstrip().endswith("5 s")
+    assert "next of 2 in the queue" in lines[2]
+    assert lines[2].rstrip().endswith("1 min 15 s")
+    assert "waits for a worker" in drawn(RunsTable([first], NOW, Turns(("r1",), None)), 120)
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
 def test_each_run_is_one_line_with_its_time_so_far(width: int) -> None:
     """Nothing wraps and no id is cut; what goes on has a time too, and UTC is said once."""
@@ -196,7 +224,7 @@ def test_each_run_is_one_line_with_its_time_so_far(width: int) -> None:
         steps=(Step("a", "running", f"Look for {HOSTILE} and the longest of all queries"),),
     )
     over = replace(run, status="kernel-died", finished_at=NOW)
-    head, *lines = drawn(RunsTable([run, over], NOW), width).splitlines()
+    head, *lines = drawn(RunsTable([run, over], NOW, Turns()), width).splitlines()
     assert len(lines) == 2
     for line, status in zip(lines, ("running", "kernel-died"), strict=True):
         assert line.startswith(run.id)
