@@ -25,7 +25,7 @@ from imtkit.runs.queue import Queue, open_queue
 from imtkit.web import astray, entrance, pages
 from imtkit.web.bodies import RETRY
 from imtkit.web.consumer import Consumer
-from imtkit.web.metrics import MEDIA_TYPE, Metrics
+from imtkit.web.metrics import Metrics
 from imtkit.web.office import Office
 from imtkit.web.receiver import Receiver
 from imtkit.web.writer import Writer
@@ -39,7 +39,7 @@ _STORE_SECONDS = 3.0
 _PROBED_SECONDS = 2.0
 """How long it is known whether the log takes entries: anybody may ask, as often as they like."""
 
-_FAULT_SECONDS = 5.0
+_FAULT_SECONDS = 3.0
 """How long a fault that kept something from being stored counts, whatever a probe says."""
 
 _ENDING_SECONDS = 1.2
@@ -174,7 +174,7 @@ class Health:
         }
         return JSONResponse(said, 200 if is_ready else 503)
 
-    async def metrics(self, _: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """Everything counted, as OpenMetrics text."""
         house = self._house
         consumer = house.consumer.state
@@ -189,7 +189,8 @@ class Health:
                 now |= await house.office.work(_from_log, actor="")
         except (StoreError, TimeoutError):
             pass  # unknown is shown as NaN: what is counted here must be seen all the same
-        return Response(house.metrics.text(now), media_type=MEDIA_TYPE)
+        text, media_type = house.metrics.text(now, request.headers.get("accept", ""))
+        return Response(text, media_type=media_type)
 
     async def _store_fault(self) -> str:
         """Why the log takes no entries: what its writers just met, else what a probe meets."""

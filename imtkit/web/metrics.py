@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
-
-MEDIA_TYPE = CONTENT_TYPE_LATEST
+from prometheus_client import exposition as plain
+from prometheus_client.openmetrics import exposition as openmetrics
 
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _GAUGES: Mapping[str, tuple[str, str]] = {
@@ -70,12 +69,15 @@ class Metrics:
         self._handled.inc(deliveries)
         self._refused.inc(refused)
 
-    def text(self, now: Mapping[str, float]) -> bytes:
-        """Everything as OpenMetrics text. ``now`` holds gauges by their key; one that is left
-        out is not known, and reads NaN.
+    def text(self, now: Mapping[str, float], accept: str = "") -> tuple[bytes, str]:
+        """Everything as OpenMetrics text, and its type; for who accepts only plain text, in
+        Prometheus' older form. ``now`` holds gauges by their key; one that is left out is not
+        known, and reads NaN.
         """
+        is_plain = "text/plain" in accept and "openmetrics" not in accept
+        form = plain if is_plain else openmetrics
         with self._lock:
             for key, gauge in self._gauges.items():
                 gauge.set(now.get(key, float("nan")))
-            make: Callable[[CollectorRegistry], bytes] = generate_latest
-            return make(self._registry)
+            make: Callable[[CollectorRegistry], bytes] = form.generate_latest
+            return make(self._registry), form.CONTENT_TYPE_LATEST

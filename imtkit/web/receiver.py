@@ -49,6 +49,13 @@ _OUTCOMES: Mapping[int, str] = {
 }
 
 
+_HINTS: Mapping[int, str] = {
+    408: "Send it again, on a connection that keeps up.",
+    413: "Have the sender group fewer alerts, or raise most_body_mb in imt.toml ([serve]).",
+    503: "Send it again in a few seconds; what was kept meanwhile is not kept twice.",
+}
+
+
 class Receiver:
     """Takes deliveries in, as fast as ``writer`` keeps them."""
 
@@ -77,7 +84,8 @@ class Receiver:
         except ClientDisconnect:
             answer = _answer(400, "The sender went away while it sent.")
         except HTTPException as error:
-            answer = _answer(error.status_code, error.detail, headers=error.headers)
+            hint = _HINTS.get(error.status_code, "")
+            answer = _answer(error.status_code, error.detail, hint, headers=error.headers)
         except ImtkitError as error:
             answer = self._said(error, name)
         except Exception:  # the outermost frame: a fault of ours must not lose an alert
