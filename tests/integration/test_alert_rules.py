@@ -14,6 +14,7 @@ import pytest
 from imtkit.alerts.rules import matcher_from_text, rulebook_from_settings
 from imtkit.config import load_settings
 from imtkit.config.alerts import CANNOT_SIGN, AlertSettings, RuleSettings, SilenceSettings
+from imtkit.config.windows import window_from_table
 from imtkit.errors import ConfigError
 
 AMTOOL = shutil.which("amtool")
@@ -63,6 +64,49 @@ def test_amtool_agrees(tmp_path: Path) -> None:
         shown = subprocess.run(words, capture_output=True, check=True, text=True).stdout
         agreed = [str(n) for n, (_, one) in enumerate(taken) if one.does_match({"x": said})]
         assert shown.strip().split(",") == (agreed or ["none"]), said
+
+
+def clock(start: str, end: str) -> dict[str, list[dict[str, str]]]:
+    """Times as Alertmanager writes them."""
+    return {"times": [{"start_time": start, "end_time": end}]}
+
+
+WINDOWS: list[dict] = [
+    clock("02:00", "04:00"), clock("22:00", "24:00"), {"weekdays": ["monday:friday", "Sunday"]},
+    {"weekdays": ["sunday:saturday"]}, {"days_of_month": ["1:5", "-3:-1", "20:-1", "-31"]},
+    {"months": ["january:march", "12", "may:8", "DECEMBER"]}, {"years": ["2020:2022", "2030"]},
+    clock("02:00", "04:00") | {"location": "Europe/Berlin"},
+]  # fmt: skip
+NO_WINDOWS: list[dict] = [
+    clock("22:00", "02:00"), clock("02:00", "02:00"), clock("2:00", "04:00"),
+    clock("24:00", "24:00"), clock("00:00", "24:01"), {"weekdays": ["saturday:sunday"]},
+    {"weekdays": ["sun"]}, {"weekdays": ["monday:tuesday:friday"]}, {"days_of_month": ["25:-10"]},
+    {"days_of_month": ["0"]}, {"days_of_month": ["32"]}, {"days_of_month": ["5:1"]},
+    {"days_of_month": ["-1:-3"]}, {"days_of_month": ["-3:1"]}, {"months": ["december:january"]},
+    {"months": ["jan"]}, {"years": ["2022:2020"]}, {"years": ["x"]},
+    clock("02:00", "04:00") | {"location": "Nowhere/Here"},
+]  # fmt: skip
+
+
+@pytest.mark.skipif(not AMTOOL, reason="amtool (Debian's prometheus-alertmanager) is not here")
+def test_amtool_agrees_on_windows(tmp_path: Path) -> None:
+    """What Alertmanager's own program takes as a time interval is a window here, and no more.
+
+    But for months beyond 12, which it takes, and for the 31st to the last, which it does not.
+    """
+    for windows in (WINDOWS, *([one] for one in NO_WINDOWS)):
+        intervals = [{"name": "x", "time_intervals": windows}]
+        config = {"route": {"receiver": "no"}, "receivers": [{"name": "no"}]}
+        path = tmp_path / "alertmanager.json"
+        path.write_text(json.dumps(config | {"time_intervals": intervals}))
+        checked = subprocess.run([AMTOOL, "check-config", path], capture_output=True, check=False)
+        if windows is WINDOWS:
+            assert all(window_from_table(one, "here") for one in windows)
+            assert checked.returncode == 0, checked.stderr
+            continue
+        assert checked.returncode != 0, windows
+        with pytest.raises(ConfigError):
+            window_from_table(windows[0], "here")
 
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

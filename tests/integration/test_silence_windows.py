@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from clocks import FixedClock
-from serving import message
+from serving import message, serving, with_sources
 
 from imtkit.config import Settings, load_settings
 from imtkit.config.alerts import SourceSettings
 from imtkit.errors import ConfigError
-from imtkit.kit import Desk, intake
+from imtkit.kit import Desk, intake, open_desk
 from imtkit.kit.intake import Certificates
 from imtkit.model.entries import WORKSPACE, Entry
 
@@ -125,6 +125,19 @@ def test_a_plain_silence_that_is_over_lets_what_still_fires_count(
     assert [one.data.get("until") for one in sender.send(2)] == [None, ""]
     clock.move(hours=5)
     assert sender.send(2) == []
+
+
+def test_the_server_keeps_what_is_held_back_by_the_silence(workspace: Path) -> None:
+    """The same body is kept once while the silence is on, under a key that ends with it."""
+    always = BACKUPS.replace('times = ["02:00-04:00"]', "").replace('"sunday"', '"sunday:saturday"')
+    with serving(with_sources(workspace, always)) as served:
+        places = [served.post("open", message()).json()["delivery"] for _ in range(2)]
+        other = served.post("open", message(2, service="pay")).json()["delivery"]
+    assert places == [places[0]] * 2
+    with open_desk(workspace) as desk:
+        keys = {one.n: one.key or "" for one in desk.store.entries(WORKSPACE)}
+    assert keys[places[0]].endswith("/held/for-good")
+    assert "/held/" not in keys[other]
 
 
 @pytest.mark.parametrize(
