@@ -2,6 +2,7 @@
 
     python bench/alert.py               # about two minutes
     python bench/alert.py --rounds 3    # under one
+    python bench/alert.py --joints      # where our time goes, joint by joint; without the script
 
 ``imt serve`` with a worker that has kernels ready, against the least that does the same: a script
 that hears the webhook with http.server and starts the papermill command. Every round goes each way
@@ -16,14 +17,16 @@ import http.client
 import json
 import os
 import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,23 @@ BOOKS = {"trivial": notebooks.TRIVIAL, "realistic": notebooks.REALISTIC}
 OURS, PEER = "imt serve and worker", "script and papermill"
 LOOK_SECONDS = 0.003
 """How often the disk is looked at: the error of the times that are read from it."""
+
+JOINTS = {
+    "answered": "the sender has its 202",
+    "delivery.received": "the delivery is being kept",
+    "incident.opened": "the consumer was woken, and begins with it",
+    "run.requested": "the request is being written",
+    "enqueued": "the run is in the queue",
+    "dequeued": "a worker has claimed it",
+    "run.started": "its beginning is being written",
+    "step.started": "its kernel is ready, and the first step is being written",
+    "output": "the first diagnostic output is on disk",
+    "run.finished": "its end is being written",
+    "whole": "the notebook is whole",
+}
+"""What an alert passes on its way, in order. Entries tell when they were stamped, which is just
+before they are on disk.
+"""
 
 SETTINGS = """
 [alerts.sources.bench]
@@ -102,10 +122,12 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", help="where its files lie; else here")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", choices=tuple(BOOKS), help="one of the notebooks")
+    parser.add_argument("--joints", action="store_true", help="only where our own time goes")
     asked = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory(prefix="imt-bench-", dir=folder_beside(asked.folder)) as made:
-        measure(Path(made), asked.rounds, [asked.only] if asked.only else list(BOOKS))
+        way = break_down if asked.joints else measure
+        way(Path(made), asked.rounds, [asked.only] if asked.only else list(BOOKS))
     print(f"\nload {os.getloadavg()[0]:.1f} at the end")
 
 
@@ -143,7 +165,74 @@ def show(book: str, found: Mapping[str, Sequence[Seen]], trips: Sequence[float])
     table(f"One alert, {book}", ("ms: median (range)", PEER, OURS, "of the script's"), rows)
 
 
-def alerted(way: Way, book: str, service: str) -> Seen:
+def break_down(folder: Path, rounds: int, books: Sequence[str]) -> None:
+    """Our way alone: when each joint of it is reached, and how long it took from the one before."""
+    root = workspace(folder / "w")
+    with imt(root) as way:
+        for book in books:
+            found: list[dict[str, float]] = []
+            for number in range(rounds + 1):
+                service = f"{book}-{number}"
+                queue, began = QueueSeen(root), time.time()
+                seen = alerted(way, book, service, queue.look)
+                passed = {"answered": seen.answer, "output": seen.output, "whole": seen.whole}
+                passed |= {joint: at - began for joint, at in queue.moments.items()}
+                found.append(passed | joints(root, service, since=began))
+            rows, before = [], [0.0] * rounds
+            for joint, words in JOINTS.items():
+                reached = [one[joint] for one in found[1:]]
+                took = [now - then for now, then in zip(reached, before, strict=True)]
+                rows.append((f"{joint}: {words}", span(reached), span(took)))
+                before = reached if joint != "answered" else before
+            head = ("ms: median (range)", "from the first byte", "from the joint before")
+            table(f"One alert, {book}", head, rows)
+
+
+def joints(root: Path, service: str, *, since: float) -> dict[str, float]:
+    """When the log says that it heard of the alert of a service, in seconds since then."""
+    with closing(sqlite3.connect(root / "outputs" / "imt.db")) as log:
+        rows = log.execute("SELECT incident, type, recorded_at, data FROM entries ORDER BY seq")
+        entries = [(*row[:3], json.loads(row[3])) for row in rows]
+    asked = f'"service": "{service}"'
+    [kept] = [one for one in entries if one[1] == "delivery.received" and asked in one[3]["body"]]
+    incident = next(
+        one[0]
+        for one in entries
+        if one[1] == "alert.received" and one[3]["labels"]["service"] == service
+    )
+    found: dict[str, float] = {}
+    for _, kind, at, _ in (kept, *(one for one in entries if one[0] == incident)):
+        found.setdefault(kind, datetime.fromisoformat(at).timestamp() - since)
+    return {joint: at for joint, at in found.items() if joint in JOINTS}
+
+
+class QueueSeen:
+    """When the newest run came into the queue, and when a worker claimed it: looked up again and
+    again, for SQLite's clock, which DBOS asks, knows whole seconds.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / "outputs" / "imt-queue.db"
+        self._before = self._newest()
+        self.moments: dict[str, float] = {}
+
+    def look(self) -> None:
+        """Note what has changed by now."""
+        newest = self._newest()
+        if newest[0] != self._before[0]:
+            self.moments.setdefault("enqueued", time.time())
+            if newest[1] != "ENQUEUED":
+                self.moments.setdefault("dequeued", time.time())
+
+    def _newest(self) -> tuple[str, str]:
+        asked = "SELECT workflow_uuid, status FROM workflow_status ORDER BY rowid DESC LIMIT 1"
+        # Before the first there is no table.
+        with closing(sqlite3.connect(self._path)) as queue, suppress(sqlite3.OperationalError):
+            return queue.execute(asked).fetchone() or ("", "")
+        return "", ""
+
+
+def alerted(way: Way, book: str, service: str, look: Callable[[], None] = lambda: None) -> Seen:
     """Post one alert, and watch the disk until its notebook is whole."""
     body = message(book, service)
     place = way.address.removeprefix("http://").rstrip("/")
@@ -158,6 +247,7 @@ def alerted(way: Way, book: str, service: str) -> Seen:
     assert answer.status == 202, answer.status
     output = 0.0
     while time.perf_counter() - began < 120:
+        look()
         text = text_of(way.notebook(book, service))
         # In the source it stands in quotes; in an output it ends with its line.
         if not output and f"{notebooks.FIRST_OUTPUT}\\n" in text:

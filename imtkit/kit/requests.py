@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from imtkit.config import Settings
 from imtkit.contracts import Query
 from imtkit.errors import ImtkitError, StateError
 from imtkit.kit import handover, incidents, resume, runbooks, running
@@ -14,9 +15,10 @@ from imtkit.model.entries import Draft
 from imtkit.model.entry_data import number_of, text_of
 from imtkit.model.incident import QUEUED, Incident, Run
 from imtkit.runs import lease as leases
-from imtkit.runs.lease import Process, process_told
+from imtkit.runs import queue as queues
+from imtkit.runs.lease import Process, process_told, this_process
 from imtkit.runs.parameters import checked_values
-from imtkit.runs.queue import LAST, Queue, Request
+from imtkit.runs.queue import LAST, Queue, Request, executor_name
 
 WORKER_ENDS = "its worker was told to end; another worker goes on with it"
 """Why a requested run stopped that is to be gone on with, although nobody cancelled it."""
@@ -57,6 +59,17 @@ def request(
     return the_run(incidents.get(desk, incident.id), str(about["run"]))
 
 
+def open_queue(settings: Settings) -> Queue:
+    """The queue of the workspace's log, with the bell that its workers listen at.
+
+    Nothing is loaded or connected before it is used. ConfigError when the log is in memory.
+    """
+    from imtkit.store.bell import open_bell
+
+    name = executor_name(this_process())
+    return queues.open_queue(settings, open_bell(settings.store_url, settings.leases, name))
+
+
 def enqueue_requested(
     desk: Desk, queue: Queue, *, incident_ids: Collection[str] | None = None
 ) -> list[str]:
@@ -72,19 +85,15 @@ def enqueue_requested(
     if incident_ids is None:
         found = desk.store.incidents(Query(statuses=_UNFINISHED, limit=100_000))
         incident_ids = [row.id for row in found]
-    asked: dict[str, tuple[str, int]] = {}
+    asked: dict[Request, int] = {}
     for incident_id in incident_ids:
         asked.update(_asked_for(desk, incidents.get(desk, incident_id)))
     with faults("of queued runs"):
-        missing = asked.keys() - queue.waiting(asked.keys())
-        for run_id in sorted(missing):
-            incident_id, priority = asked[run_id]
-            queue.enqueue(run_id, incident=incident_id, priority=priority)
-    return sorted(missing)
+        return queue.enqueue(asked)
 
 
-def _asked_for(desk: Desk, incident: Incident) -> dict[str, tuple[str, int]]:
-    """The requested runs that are a worker's to do, with their incident and their priority."""
+def _asked_for(desk: Desk, incident: Incident) -> dict[Request, int]:
+    """The requested runs that are a worker's to do, with their priority."""
     due = {
         run.id
         for run in incident.runs
@@ -92,11 +101,11 @@ def _asked_for(desk: Desk, incident: Incident) -> dict[str, tuple[str, int]]:
         or (run.requested_at and run.status == "waiting" and handover.may_go_on(desk, run.id))
         or (run.requested_at and not run.holder and _is_cut_short(run))
     }
-    found: dict[str, tuple[str, int]] = {}
+    found: dict[Request, int] = {}
     for entry in incident.entries if due else ():
         run_id = text_of(entry, "run")
         if entry.type == "run.requested" and run_id in due:
-            found.setdefault(run_id, (incident.id, number_of(entry, "priority") or LAST))
+            found.setdefault(Request(run_id, incident.id), number_of(entry, "priority") or LAST)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from imtkit.lab.runs import SERVER, Asked, Job, ServerRuns
 from imtkit.model.entries import AUTOMATION, is_automation
 from imtkit.model.incident import Run
 from imtkit.runs.lease import this_process
-from imtkit.runs.queue import Request, executor_name, open_queue
+from imtkit.runs.queue import Request, executor_name
 
 if TYPE_CHECKING:
     from imtkit.store.presence import Presence
@@ -27,6 +28,8 @@ _LOOK_SECONDS = 3.0
 """How often a worker looks for others that are gone, whose runs it takes over."""
 _BEGIN_SECONDS = 20.0
 _WATCH_SECONDS = 1.0
+_KEPT = timedelta(days=1)
+"""How long the queue knows of a run that is over. The log always does."""
 _THOROUGH_EVERY = 20
 """Looks between two times that a worker goes through the log for what the queue has lost."""
 
@@ -50,7 +53,7 @@ class QueuedRuns:
         ConfigError when the log is one that can have no queue.
         """
         self._settings = settings
-        self._queue = open_queue(settings)
+        self._queue = requests.open_queue(settings)
         self._loop = asyncio.get_running_loop()
         self._serving = asyncio.create_task(self._serve())
         self._watching = asyncio.create_task(self._watch())
@@ -109,9 +112,12 @@ class QueuedRuns:
         )
 
     def _look(self, *, is_thorough: bool) -> None:
-        """Take over from workers that are gone; now and then, queue what the queue has lost."""
+        """Take over from workers that are gone; now and then, queue what the queue has lost, and
+        have it forget what is long over.
+        """
         self._queue.take_over()
         if is_thorough:
+            self._queue.clear(_KEPT)
             self._office.now(
                 lambda desk: requests.enqueue_requested(desk, self._queue), actor=SERVER
             )

@@ -6,16 +6,16 @@ what is found here twice is done once, because the log knows it.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 import sqlite3
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING, Protocol
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
 from imtkit.config import Settings
@@ -33,9 +33,13 @@ _VERSION = "1"  # pinned: with the version of the code, a new release would orph
 _SCHEMA = "imtkit_queue"
 _QUEUE = "runs"
 _WORKFLOW = "carry_out_run"
-_LOOK_SECONDS = 0.1  # how often a worker looks for work: 2 ms of work each time on SQLite
+_LOOK_SECONDS = 1.0  # how often a worker looks for work though nobody rang: 2 ms of work each time
+_SOON = (0.02, 0.05, 0.1, 0.3)  # the looks after it rang: another worker may have been in the way
+_LEAST_SECONDS = 0.01  # between two rings that are heard
 _NAPS = (1.0, 2.0, 5.0, 10.0, 30.0)  # between the tries of what may be tried again
 _WAITING = ("ENQUEUED", "PENDING", "DELAYED")
+_OVER = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+_CLEARED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,45 +75,103 @@ class Presence(Protocol):
         ...
 
 
+class Bell(Protocol):
+    """How workers hear at once that there is work. It may not be heard: then they look later."""
+
+    def ring(self) -> None:
+        """Have all workers look now."""
+        ...
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether any worker listens now."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it rang within these seconds; an ImtkitError when nobody could hear it."""
+        ...
+
+    def close(self) -> None:
+        """Ring and listen no more."""
+        ...
+
+
 CarryOut = Callable[[Request], None]
 """Returns when the run has ended or waits for a person, whatever became of it."""
 
 
 class Queue:
-    """Requested runs, in order of priority and age. DBOS allows one that serves in a process."""
+    """Requested runs, in order of priority and age. DBOS allows one that serves in a process.
 
-    def __init__(self, url: str) -> None:
+    Without a ``bell`` workers find what is new at their next look.
+    """
+
+    def __init__(self, url: str, bell: Bell | None = None) -> None:
         self._url = url
+        self._bell = bell
         self._client: DBOSClient | None = None
         self._serving: type[DBOS] | None = None
         self._presence: Presence | None = None
+        self._looks: _Looks | None = None
         self._executor = ""
         self._suspects: set[str] = set()
         self._is_ending = Event()
 
-    def enqueue(self, run_id: str, *, incident: str, priority: int = LAST) -> None:
-        """Have a run wait for a worker; one that waits or goes on already is left as it is.
+    def enqueue(self, wanted: Mapping[Request, int]) -> list[str]:
+        """Have runs wait for a worker, each with its priority (1 comes first); the new ones' ids.
 
-        What ended here once waits again: only the log says whether a run is over.
+        One that waits or goes on already is left as it is. What ended here once waits again: only
+        the log says whether a run is over.
         """
+        if not wanted:
+            return []
         client = self._opened()
-        for known in client.list_workflows(
-            workflow_ids=[run_id], load_input=False, load_output=False
-        ):
-            if known.status in _WAITING:
-                return
-            client.delete_workflow(run_id)
-        client.enqueue(
-            {
-                "workflow_name": _WORKFLOW,
-                "queue_name": _QUEUE,
-                "workflow_id": run_id,
-                "priority": max(1, priority),
-                "app_version": _VERSION,
-            },
-            run_id,
-            incident,
+        known = client.list_workflows(
+            workflow_ids=[one.run for one in wanted], load_input=False, load_output=False
         )
+        waiting = {one.workflow_id for one in known if one.status in _WAITING}
+        over = [one.workflow_id for one in known if one.workflow_id not in waiting]
+        if over:
+            client.delete_workflows(over)
+        missing = sorted(
+            (one for one in wanted if one.run not in waiting),
+            key=lambda one: (wanted[one], one.run),
+        )
+        for one in missing:
+            client.enqueue(
+                {
+                    "workflow_name": _WORKFLOW,
+                    "queue_name": _QUEUE,
+                    "workflow_id": one.run,
+                    "priority": max(1, wanted[one]),
+                    "app_version": _VERSION,
+                },
+                one.run,
+                one.incident,
+            )
+        if missing and self._bell is not None:
+            self._bell.ring()
+        return sorted(one.run for one in missing)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether any worker listens for what is new; StoreError when nobody can tell now."""
+        return self._bell is not None and self._bell.is_heard
+
+    def clear(self, older_than: timedelta) -> int:
+        """Forget what ended here longer ago than this, a bounded number at once; how many."""
+        client = self._opened()
+        over = client.list_workflows(
+            status=list(_OVER),
+            queue_name=_QUEUE,
+            completed_before=(datetime.now(UTC) - older_than).isoformat(),
+            limit=_CLEARED_AT_ONCE,
+            load_input=False,
+            load_output=False,
+        )
+        if over:
+            client.delete_workflows([one.workflow_id for one in over])
+        return len(over)
 
     def waiting(self, run_ids: Collection[str]) -> set[str]:
         """Those of these runs that wait for a worker, or that one is at."""
@@ -129,16 +191,23 @@ class Queue:
         """Begin to take runs in this process: so many at once here, so many on all workers.
 
         ``carry_out`` is called in a thread of its own for each. An error that says it may be
-        tried again is; any other ends the run's waiting, and never the worker. ``at_once`` is
-        kept with the queue: of workers that say different numbers, the last one's counts.
+        tried again is; any other ends the run's waiting, and never the worker. Each worker keeps
+        to the numbers that it was given itself.
         """
         from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
         self._prepare()
         self._executor = executor_name(this_process())
+        looks = _Looks(self._bell, self._executor)
 
         def work(run: str, incident: str) -> None:
-            self._patiently(carry_out, Request(run, incident))
+            looks.begun.add(run)
+            try:
+                self._patiently(carry_out, Request(run, incident))
+            finally:
+                looks.soon()  # there is room for another
+                if over_all and self._bell is not None:
+                    self._bell.ring()
 
         config = DBOSConfig(
             name=_APPLICATION,
@@ -157,19 +226,19 @@ class Queue:
             undo.callback(presence.let_go)
             presence.hold()
             undo.callback(DBOS.destroy, destroy_registry=True)
-            DBOS(config=config)
+            dbos = DBOS(config=config)
             DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=None)(work)
-            DBOS.listen_queues([_QUEUE])
+            DBOS.listen_queues([])  # it is looked at here: DBOS's own looks cannot be hurried
             DBOS.launch()
-            DBOS.register_queue(
-                _QUEUE,
-                worker_concurrency=min(at_once, over_all or at_once),
-                global_concurrency=over_all or None,
-                polling_interval_sec=_LOOK_SECONDS,
-                on_conflict="always_update",
-            )
+            queue = DBOS.register_queue(_QUEUE, on_conflict="always_update")
+            # Else they are kept with the queue: of workers that say different numbers, the last
+            # one's would count for all.
+            queue.database_backed_queue = False
+            queue._worker_concurrency = min(at_once, over_all or at_once)
+            queue._concurrency = over_all or None
+            looks.start(dbos, queue)
             undo.pop_all()
-        self._serving, self._presence = DBOS, presence
+        self._serving, self._presence, self._looks = DBOS, presence, looks
 
     def take_over(self) -> list[str]:
         """Have those runs wait again whose worker is gone; the workers that are.
@@ -204,6 +273,8 @@ class Queue:
     def stop(self) -> None:
         """Take no more runs. Those that go on here are another's to go on with, once this ends."""
         self._is_ending.set()
+        if self._looks is not None:
+            self._looks.stop()
         if self._serving is not None:
             # That the end of what goes on cannot be told to the queue any more is as it should be.
             logging.getLogger("dbos").setLevel(logging.CRITICAL)
@@ -215,6 +286,11 @@ class Queue:
         self.stop()
         if self._presence is not None:
             self._presence.let_go()
+        if self._looks is not None:
+            self._looks.close()
+            self._looks = None
+        if self._bell is not None:
+            self._bell.close()
         if self._client is not None:
             self._client.destroy()
             self._client = None
@@ -255,7 +331,93 @@ class Queue:
         DBOS.migrate(self._url, schema=_SCHEMA)
 
 
-def open_queue(settings: Settings) -> Queue:
+class _Looks(Event):
+    """When a worker looks for work: each second, and at once when it rings.
+
+    To DBOS it is the event that ends the looks: it waits for that between any two of them.
+    """
+
+    def __init__(self, bell: Bell | None, executor: str) -> None:
+        super().__init__()
+        self.begun: set[str] = set()
+        self._bell = bell
+        self._executor = executor
+        self._looked_at = 0.0
+        self._now = Event()
+        self._next = iter(_SOON)
+        self._threads: list[Thread] = []
+
+    def start(self, dbos: DBOS, queue: Any) -> None:  # noqa: ANN401 # DBOS does not export it
+        """Begin to look, and to listen."""
+        from dbos._queue import queue_worker_thread  # DBOS has no way to be told to look now
+
+        look = Thread(target=queue_worker_thread, args=(self, dbos, queue), name="queue-looks")
+        self._threads.append(look)
+        if self._bell is not None:
+            self._threads.append(Thread(target=self._listen, name="queue-bell"))
+        for one in self._threads:
+            one.daemon = True
+            one.start()
+
+    def soon(self) -> None:
+        """Look now, and a few times more in the next moments."""
+        self._next = iter(_SOON)
+        self._now.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until the next look, which may be sooner than this; whether there is none any more."""
+        usual = _LOOK_SECONDS if timeout is None else timeout
+        self._now.wait(min(usual, next(self._next, usual)))
+        self._now.clear()
+        while not (self.is_set() or self._is_settled()):
+            super().wait(_SOON[0])
+        self._looked_at = time.monotonic()
+        return self.is_set()
+
+    def _is_settled(self) -> bool:
+        """Whether all that the last look took has begun: DBOS counts what begun, and a look that
+        comes sooner would take too many.
+        """
+        from dbos import DBOS
+
+        if time.monotonic() - self._looked_at >= _LOOK_SECONDS:
+            return True
+        try:
+            taken = DBOS.list_workflows(
+                status="PENDING",
+                queue_name=_QUEUE,
+                executor_id=self._executor,
+                load_input=False,
+                load_output=False,
+            )
+        except Exception:  # noqa: BLE001 # the database is away: the look itself says so
+            return True
+        self.begun &= {one.workflow_id for one in taken}
+        return len(self.begun) == len(taken)
+
+    def stop(self) -> None:
+        """Look no more, once the look that goes on is over."""
+        self.set()
+        self._now.set()
+        for one in self._threads[:1]:
+            one.join(_LOOK_SECONDS)
+
+    def close(self) -> None:
+        """Listen no more."""
+        for one in self._threads[1:]:
+            one.join(2 * _LOOK_SECONDS)
+
+    def _listen(self) -> None:
+        while self._bell is not None and not self.is_set():
+            try:
+                if self._bell.wait(_LOOK_SECONDS):
+                    self.soon()
+                    super().wait(_LEAST_SECONDS)  # who rings all the time is no burden
+            except ImtkitError:
+                super().wait(_LOOK_SECONDS)  # the looks go on, and it may come back
+
+
+def open_queue(settings: Settings, bell: Bell | None = None) -> Queue:
     """The queue of the workspace's log: in a file beside it, or in the same PostgreSQL.
 
     Nothing is loaded or connected before it is used. ConfigError when the log is in memory.
@@ -264,17 +426,16 @@ def open_queue(settings: Settings) -> Queue:
     place, _, query = rest.partition("?")
     if kind.startswith("postgres"):
         options = urlencode([one for one in parse_qsl(query) if one[0] != "timeout"])
-        return Queue(f"postgresql://{place}{options and '?'}{options}")
+        return Queue(f"postgresql://{place}{options and '?'}{options}", bell)
     path = Path(place.removeprefix("/"))
     if not path.name or path.name == ":memory:":
         raise ConfigError(
             "A log in memory has no queue: no worker could see it.",
             hint="Keep the log in a file or in PostgreSQL: [store] url in imt.toml.",
         )
-    return Queue(f"sqlite:///{path.with_name(f'{path.stem}-queue.db')}")
+    return Queue(f"sqlite:///{path.with_name(f'{path.stem}-queue.db')}", bell)
 
 
 def executor_name(process: Process) -> str:
     """What a worker is called, by its process: its machine, its number, and when it began."""
-    host = re.sub(r"[^A-Za-z0-9.-]", "-", process.host)
-    return f"{host}-{process.pid}-{hashlib.sha256(process.started.encode()).hexdigest()[:12]}"
+    return process.name

@@ -18,10 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from imtkit.config import Settings
 from imtkit.contracts import Query
 from imtkit.errors import ConfigError, StoreError
-from imtkit.kit import Desk, running
+from imtkit.kit import Desk, requests, running
 from imtkit.model.entries import WORKSPACE
 from imtkit.model.lifecycle import STATUSES
-from imtkit.runs.queue import Queue, open_queue
+from imtkit.runs.queue import Queue
 from imtkit.web import astray, entrance, pages
 from imtkit.web.bodies import RETRY
 from imtkit.web.consumer import Consumer
@@ -232,6 +232,6 @@ def _from_log(desk: Desk) -> Mapping[str, float]:
 def _queue(settings: Settings) -> Queue | None:
     """The queue of runs; none for a log in memory, which no worker sees."""
     try:
-        return open_queue(settings)
+        return requests.open_queue(settings)
     except ConfigError:
         return None

@@ -23,7 +23,7 @@ from imtkit.model.incident import Run
 from imtkit.model.opening import Opening
 from imtkit.runs import lease as leases
 from imtkit.runs.lease import Lease, Process
-from imtkit.runs.queue import Queue, Request, open_queue
+from imtkit.runs.queue import Queue, Request
 
 LINE = "with open(where, 'a') as file: file.write('{} ' + imt_run + '\\n')"
 WHERE = [
@@ -70,7 +70,7 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.desk: Desk = open_desk(folder, actor="Bo Berg")
-        self.queue: Queue = open_queue(self.desk.settings)
+        self.queue: Queue = requests.open_queue(self.desk.settings)
         self.incident = incidents.open_(self.desk, Opening("The shop is slow")).id
         self.lines = folder / "lines.txt"
         self.flag = folder / "flag"
@@ -177,7 +177,7 @@ def test_a_queued_run_that_was_cancelled_never_starts(shared: Place, worker: Lab
     """The log decides: its turn comes, and nothing runs."""
     run_id = shared.ask(is_queued=False)
     assert running.cancel(shared.desk, run_id).status == "cancelled"
-    shared.queue.enqueue(run_id, incident=shared.incident)
+    shared.queue.enqueue({Request(run_id, shared.incident): 1})
     later = shared.ask()
     assert shared.ended(later).status == "completed"
     until(lambda: run_id not in shared.queue.waiting([run_id]))
