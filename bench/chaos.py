@@ -38,6 +38,7 @@ NAMES = {
     "worker": "imt worker, kill -9",
     "postgres": "PostgreSQL, kill -9 of all its processes",
     "restart": "PostgreSQL, pg_ctl restart -m immediate",
+    "outage": "PostgreSQL, kill -9, and away for 35 s",
 }
 
 
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", help="where its files lie; else here")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--outages", type=int, default=0, help="35 s without PostgreSQL, so often")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--store", choices=tuple(KINDS), default="postgres")
     asked = parser.parse_args()
@@ -63,6 +65,7 @@ def main() -> None:
             server = ends.enter_context(servers.start_postgres(plan=servers.Plan(servers.DURABLE)))
             os.environ["IMT_STORE_URL"] = server.dsn
         kills = killing.random_kills(asked.kills, KINDS[asked.store], seed=asked.seed)
+        kills += ["outage"] * asked.outages
         plan = killing.Plan(kills, 2 * len(kills), 2.5, asked.seed, asked.workers)
         tell(killing.carry_through(root, plan, server), asked)
     print(f"\nload {os.getloadavg()[0]:.1f} at the end")

@@ -30,6 +30,8 @@ from imtkit.kit import Desk, open_desk, running
 from imtkit.kit.requests import MOST_ATTEMPTS
 from imtkit.model.incident import Run
 
+OUTAGE = 35.0
+"""Seconds: longer than a worker waits before it ends its runs, for others may begin them."""
 ENDS = ("completed", "failed", "waiting")
 
 LINE = "with open(witness, 'a') as file: file.write(f'{} {{run}} {{os.getpid()}}\\n')"
@@ -64,9 +66,9 @@ parameters = {{ witness = "{witness}" }}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is killed, one after the other ('receiver', 'worker', 'postgres', 'restart', or two of
-    them at once as 'worker+postgres'), with pauses of up to so many seconds, by this seed's dice;
-    and how many groups of ten alerts come in meanwhile.
+    """What is killed, one after the other ('receiver', 'worker', 'postgres', 'restart', 'outage' or
+    two of them at once as 'worker+postgres'), with pauses of up to so many seconds, by this seed's
+    dice; and how many groups of ten alerts come in meanwhile.
     """
 
     kills: Sequence[str]
@@ -120,7 +122,7 @@ def random_kills(number: int, kinds: Sequence[str], *, seed: int) -> list[str]:
 
 def _can_join(kill: str, other: str) -> bool:
     """Whether both can be killed at once: not one thing twice, nor PostgreSQL in two ways."""
-    is_database = {kill, other} <= {"postgres", "restart"}
+    is_database = {kill, other} <= {"postgres", "restart", "outage"}
     return "+" not in kill and kill != other and not is_database
 
 
@@ -152,6 +154,8 @@ class Scene:
                 self._kill(kind, worker)
             if "postgres" in kinds:
                 time.sleep(self._dice.uniform(0.1, 2 * self._plan.pause))
+            if "outage" in kinds:
+                time.sleep(OUTAGE)
             for kind in sorted(kinds):  # the database before those who need it
                 self._start(kind, worker)
             self.killed.update(kinds)
@@ -161,17 +165,17 @@ class Scene:
             self.receiver.kill()
         elif kind == "worker":
             worker.kill()
-        elif kind == "postgres" and self._server is not None:
-            self._server.kill()
-        elif self._server is not None:
+        elif kind == "restart" and self._server is not None:
             self._server.restart()
+        elif self._server is not None:
+            self._server.kill()
 
     def _start(self, kind: str, worker: Worker) -> None:
         if kind == "receiver":
             self.receiver.start()
         elif kind == "worker":
             worker.start()
-        elif kind == "postgres" and self._server is not None:
+        elif kind in ("postgres", "outage") and self._server is not None:
             self._server.start()
 
 

@@ -37,6 +37,7 @@ _LOOK_SECONDS = 1.0  # how often a worker looks for work though nobody rang: 2 m
 _SOON = (0.02, 0.05, 0.1, 0.3)  # the looks after it rang: another worker may have been in the way
 _LEAST_SECONDS = 0.01  # between two rings that are heard
 _NAPS = (1.0, 2.0, 5.0, 10.0, 30.0)  # between the tries of what may be tried again
+_LOOKS_UNKNOWN = 4  # how often in a row a claim is seen that this worker knows nothing of
 _WAITING = ("ENQUEUED", "PENDING", "DELAYED")
 _OVER = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 _CLEARED_AT_ONCE = 1000
@@ -51,12 +52,7 @@ class Request:
 
 
 class Presence(Protocol):
-    """How workers know of each other.
-
-    ``is_certain``: who is gone has ended. Otherwise it may only have been cut off for a moment.
-    """
-
-    is_certain: bool
+    """How workers know of each other. Who is gone does not go on with any run."""
 
     def hold(self) -> None:
         """Say, or go on saying, that this worker is alive."""
@@ -114,7 +110,8 @@ class Queue:
         self._presence: Presence | None = None
         self._looks: _Looks | None = None
         self._executor = ""
-        self._suspects: set[str] = set()
+        self._at_hand: list[str] = []
+        self._unknown: dict[str, int] = {}
         self._is_ending = Event()
 
     def enqueue(self, wanted: Mapping[Request, int]) -> list[str]:
@@ -243,8 +240,7 @@ class Queue:
     def take_over(self) -> list[str]:
         """Have those runs wait again whose worker is gone; the workers that are.
 
-        To be called every few seconds. Where it is not certain that a worker is gone, it is taken
-        for gone when it was so twice.
+        To be called every few seconds.
         """
         if self._serving is None or self._presence is None:
             return []
@@ -252,16 +248,26 @@ class Queue:
         pending = self._serving.list_workflows(
             status="PENDING", queue_name=_QUEUE, load_input=False, load_output=False
         )
+        self._let_go_of({one.workflow_id for one in pending if one.executor_id == self._executor})
         others = {str(one.executor_id) for one in pending} - {self._executor}
-        missing = self._presence.gone(others) if others else set()
-        gone = sorted(missing if self._presence.is_certain else missing & self._suspects)
-        self._suspects = missing
+        gone = sorted(self._presence.gone(others)) if others else []
         if gone:
             # One guarded statement for each run: of two workers that take over, one does. With
             # cancel_workflow and resume_workflow a run that the other has begun already would be
             # begun again, and a death between the two would leave it cancelled.
             self._serving._recover_pending_workflows(gone)  # DBOS has no other
         return gone
+
+    def _let_go_of(self, mine: Collection[str]) -> None:
+        """Forget what was given to this worker without its knowledge; it is asked for anew.
+
+        That is so when the database goes away after it stored the claim and before it said so.
+        """
+        unknown = set(mine).difference(self._at_hand)
+        self._unknown = {run: self._unknown.get(run, 0) + 1 for run in unknown}
+        lost = [run for run, looks in self._unknown.items() if looks >= _LOOKS_UNKNOWN]
+        if lost:
+            self._opened().delete_workflows(lost)
 
     def is_gone(self, process: Process) -> bool:
         """Whether a process that was a worker has ended, on whichever machine it was."""
@@ -296,6 +302,13 @@ class Queue:
             self._client = None
 
     def _patiently(self, carry_out: CarryOut, request: Request) -> None:
+        self._at_hand.append(request.run)
+        try:
+            self._tried_again(carry_out, request)
+        finally:
+            self._at_hand.remove(request.run)
+
+    def _tried_again(self, carry_out: CarryOut, request: Request) -> None:
         for nap in (*_NAPS, None):
             try:
                 return carry_out(request)

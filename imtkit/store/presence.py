@@ -21,7 +21,6 @@ from imtkit.store.engine import faults
 class FilePresence:
     """Workers on one machine: each holds the lock of a file, which the system lets go of."""
 
-    is_certain = True
     is_cut_off = False
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -126,8 +125,6 @@ class PostgresPresence:
     worker that is cut off, as all are when PostgreSQL is started anew, has time to come back:
     it says so itself, every two seconds. On the same machine its lock of a file tells at once.
     """
-
-    is_certain = True
 
     def __init__(self, url: str, folder: Path, name: str, *, gone_seconds: float) -> None:
         address = sa.engine.make_url(url).set(drivername="postgresql+psycopg")
