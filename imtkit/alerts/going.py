@@ -18,6 +18,10 @@ def going_in(incident: Incident) -> Counter[str]:
     return Counter(run.rule for run in incident.runs if run.rule and not run.is_over)
 
 
+_MOST_KNOWN = 1_000
+"""Of how many incidents it is kept in memory how far they were read."""
+
+
 @dataclass(slots=True)
 class Going:
     """The same for many alerts in turn: each time only what was written since is read.
@@ -29,15 +33,19 @@ class Going:
 
     def of(self, store: Store, incident: str) -> Counter[str]:
         """How many runs each rule has going in the incident."""
-        tally = self._known.setdefault(incident, _Tally())
-        tally.read(store.entries(incident, after=tally.n))
+        tally = self._read(store, incident)
         return Counter(tally.rules[run] for run in tally.going)
 
     def held(self, store: Store, incident: str) -> frozenset[str]:
         """Roles of the incident that somebody has for sure, in lower case; others may be held."""
+        return frozenset(self._read(store, incident).held)
+
+    def _read(self, store: Store, incident: str) -> _Tally:
+        if len(self._known) >= _MOST_KNOWN and incident not in self._known:
+            self._known.clear()
         tally = self._known.setdefault(incident, _Tally())
         tally.read(store.entries(incident, after=tally.n))
-        return frozenset(tally.held)
+        return tally
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from imtkit.alerts.values import given_values
 from imtkit.config import Settings
 from imtkit.contracts import Query, Store
 from imtkit.model.entries import Entry
+from imtkit.model.entry_data import text_of, time_of
 from imtkit.model.incident import Incident, Summary
 from imtkit.model.lifecycle import STATUSES
 from imtkit.model.severity import Severities
@@ -144,23 +145,34 @@ def _ongoing(notice: Notice, around: Surroundings) -> tuple[str, str] | None:
     """The episode of this fingerprint that goes on, and its incident; for a sender that tells
     neither, and may send what it said earlier again.
     """
-    at = notice.ended_at or notice.started_at
     going = Query(statuses=_GOING_ON, modes=("live",), alert=notice.fingerprint)
     for service in dict.fromkeys((notice.service, "")):
         for summary in around.store.incidents(replace(going, service=service)):
-            incident = around.store.incident(summary.id)
-            for alert in incident.alerts:
-                who = (alert.source, alert.fingerprint, alert.status)
-                if who != (notice.source, notice.fingerprint, "firing") or alert.started_at > at:
-                    continue
-                keys = [
-                    entry.key or ""
-                    for entry in incident.entries
-                    if entry.type == "alert.received"
-                    and entry.data.get("fingerprint") == notice.fingerprint
-                ]
-                return keys[-1].removesuffix("/firing"), incident.id
+            if episode := _episode_in(around.store.incident(summary.id), notice):
+                return episode, summary.id
     return None
+
+
+def _episode_in(incident: Incident, notice: Notice) -> str:
+    """The last episode of an alert in an incident that went on when this was said; else empty.
+
+    Said later again, as by who goes on where another died, it means the same one: what ended
+    only after it went on then.
+    """
+    at, found = notice.ended_at or notice.started_at, ""
+    ends = {entry.key: entry for entry in incident.entries if entry.type == "alert.resolved"}
+    for entry in incident.entries:
+        who = (text_of(entry, "source"), text_of(entry, "fingerprint"))
+        is_its = entry.type == "alert.received" and who == (notice.source, notice.fingerprint)
+        if not is_its or entry.n in incident.superseded:
+            continue
+        episode = (entry.key or "").removesuffix("/firing")
+        end = ends.get(f"{episode}/resolved")
+        ended_at = (time_of(end, "ended_at") or end.occurred_at) if end else None
+        is_over = ended_at and (ended_at < at or (ended_at == at and notice.status == "firing"))
+        if (time_of(entry, "started_at") or entry.occurred_at) <= at and not is_over:
+            found = episode
+    return found
 
 
 def hold_back(case: Case, around: Surroundings) -> Case:
@@ -213,6 +225,8 @@ def _with_its_service(case: Case, around: Surroundings) -> Case:
             if _is_joined(one, around):
                 return replace(case, action="join", incident=one.id, standing=one.severity)
             before = before or one.id
+        if not before:
+            break
     stem = f"service/{_digest(service)}/after"
     while opened := around.store.find(f"{stem}/{before}"):
         before = opened.incident

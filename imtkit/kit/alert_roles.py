@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from imtkit.alerts.going import Going
 from imtkit.alerts.pipeline import Case, Duty
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import Draft
 from imtkit.model.incident import Incident
 
 
-def to_give(desk: Desk, case: Case, going: Going) -> Case:
-    """The case with those of its duties alone that may still have to be given.
+def to_give(case: Case, held: Collection[str]) -> Case:
+    """The case with those of its duties alone whose roles are not held for sure, in lower case.
 
     Of a storm's alerts the first gives the roles: the others need not fold the incident.
     """
-    if not case.duties:
-        return case
-    held = going.held(desk.store, case.incident)
     left = tuple(duty for duty in case.duties if duty.role.casefold() not in held)
     return replace(case, duties=left)
 

@@ -4,38 +4,149 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 
-from imtkit.alerts.going import Going, going_in
-from imtkit.alerts.pipeline import Case, Plan, ruled_severity
-from imtkit.kit import alert_roles
+from imtkit.alerts.going import going_in
+from imtkit.alerts.pipeline import Case, Plan, Playbook, ruled_severity
+from imtkit.contracts import Store
+from imtkit.kit import alert_roles, incidents
 from imtkit.kit.desk import Desk
 from imtkit.kit.runs import new_run_id
 from imtkit.model.entries import WORKSPACE, Draft, Entry
+from imtkit.model.fold import foreseen
 from imtkit.model.incident import Incident
 
 
-def write_with(desk: Desk, case: Case, received: Draft, going: Going) -> list[Entry]:
-    """Store that the alert came to its incident, with all that it starts, in one write.
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What one alert tells its incident: the entry, by which machine, and all that is known."""
 
-    Returns the entries as stored. Every entry's key is the episode's: who stores the same again,
-    or at the same time, adds nothing.
+    desk: Desk
+    case: Case
+    incident: str
+    draft: Draft
+
+    @property
+    def is_firing(self) -> bool:
+        """Whether the alert comes to the incident: then it may start something there."""
+        return self.draft.type == "alert.received"
+
+
+def write_all(store: Store, words: Sequence[Word], playbook: Playbook) -> list[list[Entry]]:
+    """Store what alerts tell, with all that they start; the entries as stored, for each of them.
+
+    All of one incident is one write, and so is all of those that need not be looked into. Every
+    entry's key is the episode's: who stores the same again, or at the same time, adds nothing.
     """
-    plans = case.plans
-    if any(map(_at_once, plans)):  # looked up first: what cannot run takes no number of the hour
-        plans = within_at_once(plans, going.of(desk.store, case.incident))
-    plans = tuple(_within_the_hour(desk, plan, case) for plan in plans)
-    case = alert_roles.to_give(desk, case, going)
-    if not (case.duties or _is_raising(desk, case) or any(map(_at_once, plans))):
-        return desk.store.append(case.incident, received, *_drafts(desk, case, plans))
+    words = _within_limits(store, words, playbook)
+    of: dict[str, list[int]] = {}
+    for place, word in enumerate(words):
+        of.setdefault(word.incident, []).append(place)
+    stored: dict[int, list[Entry]] = {}
+    blind: dict[str, list[list[Draft]]] = {}
+    for incident, places in of.items():
+        few = [words[place] for place in places]
+        if any(map(_needs_a_look, few)):
+            stored |= zip(places, _changed(store, few), strict=True)
+        else:
+            blind[incident] = [_started(word) for word in few]
+    if blind:
+        each = store.append_each({of_: [*chain(*parts)] for of_, parts in blind.items()})
+        for incident, parts in blind.items():
+            stored |= zip(of[incident], _split(each[incident], parts), strict=True)
+    return [stored[place] for place in range(len(words))]
+
+
+def _changed(store: Store, words: Sequence[Word]) -> list[list[Entry]]:
+    """Store what alerts tell one incident, and what that does to it as it stands then."""
+    parts: list[list[Draft]] = []
 
     def decide(incident: Incident) -> Sequence[Draft]:
-        if any(entry.key == received.key for entry in incident.entries):
-            return [received]  # somebody else was first, and wrote what it starts
-        raised = [*_raised(desk, case, incident), *alert_roles.given(desk, case, incident)]
-        return [received, *raised, *_drafts(desk, case, within_at_once(plans, going_in(incident)))]
+        known = {entry.key for entry in incident.entries}
+        for word in words:
+            if word.draft.key in known:  # somebody else was first, and wrote what it starts
+                parts.append([word.draft])
+                continue
+            drafts = _firing(word, incident) if word.is_firing else _over(word, incident)
+            incident = foreseen(incident, drafts, word.desk.clock.now())
+            known.add(word.draft.key)
+            parts.append(drafts)
+        return [*chain(*parts)]
 
-    return desk.store.change(case.incident, decide)
+    return _split(store.change(words[0].incident, decide), parts)
+
+
+def _split(entries: Sequence[Entry], parts: Sequence[Sequence[Draft]]) -> list[list[Entry]]:
+    left = iter(entries)
+    return [list(islice(left, len(part))) for part in parts]
+
+
+def _needs_a_look(word: Word) -> bool:
+    """Whether what an alert does depends on how its incident stands when that is written."""
+    if word.draft.type == "alert.resolved":
+        return True
+    case = word.case
+    is_moving = bool(case.duties or case.notice.measures) or _is_raising(word.desk, case)
+    return word.is_firing and (is_moving or any(map(_at_once, case.plans)))
+
+
+def _started(word: Word) -> list[Draft]:
+    """The alert, and what it starts whatever the incident is like."""
+    return [word.draft, *(_drafts(word.desk, word.case) if word.is_firing else ())]
+
+
+def _firing(word: Word, incident: Incident) -> list[Draft]:
+    """The alert, and what it starts in the incident as it is."""
+    desk, case = word.desk, word.case
+    measures = case.notice.measures
+    is_told = case.action == "open" and measures.items() <= incident.measures.items()
+    drafts = []
+    if measures and not is_told:
+        drafts = incidents.measured(desk, incident, measures, key=f"{case.episode}/measures")
+        incident = foreseen(incident, drafts, desk.clock.now())
+    case = replace(case, plans=within_at_once(case.plans, going_in(incident)))
+    roles = alert_roles.given(desk, case, incident)
+    return [*drafts, word.draft, *_raised(desk, case, incident), *roles, *_drafts(desk, case)]
+
+
+def _over(word: Word, incident: Incident) -> list[Draft]:
+    """The end of an alert; when it was the last, the end of the incident is proposed."""
+    over = word.case.notice.fingerprint
+    firing = [one for one in incident.alerts if one.status == "firing" and one.fingerprint != over]
+    if firing or incident.is_over:
+        return [word.draft]
+    data = {"reason": "every alert of the incident is over"}
+    key = f"{word.case.episode}/resolution"
+    return [word.draft, word.desk.draft("resolution.proposed", data, key=key)]
+
+
+def _within_limits(store: Store, words: Sequence[Word], playbook: Playbook) -> list[Word]:
+    """The words, with what their rules may still start, by what the log says now.
+
+    What cannot run is found out here, so that it takes no number of the hour, and a storm's
+    alerts need not have the incident looked into for what the first of them got already.
+    """
+    kept = []
+    going: dict[str, Counter[str]] = {}
+    held: dict[str, set[str]] = {}
+    for word in words:
+        case, of = word.case, word.incident
+        plans = case.plans if word.is_firing else ()
+        if any(map(_at_once, plans)):
+            if of not in going:
+                going[of] = playbook.going.of(store, of)
+            plans = within_at_once(plans, going[of])
+        plans = tuple(_within_the_hour(word.desk, plan, case, playbook) for plan in plans)
+        if of in going:
+            going[of].update(plan.rule.name for plan in plans if plan.rule and plan.is_run)
+        if word.is_firing and case.duties:
+            if of not in held:
+                held[of] = set(playbook.going.held(store, of))
+            case = alert_roles.to_give(case, held[of])
+            held[of].update(duty.role.casefold() for duty in case.duties)
+        kept.append(replace(word, case=replace(case, plans=plans)))
+    return kept
 
 
 def within_at_once(plans: Sequence[Plan], going: Counter[str]) -> tuple[Plan, ...]:
@@ -68,7 +179,7 @@ def hour_reason(plan: Plan) -> str:
     return f"the rule '{plan.rule.name if plan.rule else ''}' has begun its {most} of this hour"
 
 
-def _within_the_hour(desk: Desk, plan: Plan, case: Case) -> Plan:
+def _within_the_hour(desk: Desk, plan: Plan, case: Case, playbook: Playbook) -> Plan:
     """The plan, only proposed when its rule has begun all that it may in this hour.
 
     Each run takes a number of its hour by a key, which two cannot both have, in the workspace's
@@ -83,12 +194,15 @@ def _within_the_hour(desk: Desk, plan: Plan, case: Case) -> Plan:
         "rule": plan.rule.name if plan.rule else "",
         "episode": case.episode,
     }
-    last = desk.store.find(keys[-1])
-    if last is not None and not _is_ours(last, claim):
-        return replace(plan, is_run=False, reason=hour_reason(plan))
+    last = playbook.counted.get(keys[-1]) or desk.store.find(keys[-1])
+    if last is not None:
+        playbook.counted[keys[-1]] = last
+        if not _is_ours(last, claim):
+            return replace(plan, is_run=False, reason=hour_reason(plan))
+    known = desk.store.found(keys)
     for number, key in enumerate(keys, start=1):
         draft = desk.draft("rule.counted", {**claim, "number": number, "of": len(keys)}, key=key)
-        taken = desk.store.find(key) or desk.store.append(WORKSPACE, draft)[0]
+        taken = known.get(key) or desk.store.append(WORKSPACE, draft)[0]
         if _is_ours(taken, claim):
             return plan
     return replace(plan, is_run=False, reason=hour_reason(plan))
@@ -128,10 +242,10 @@ def _raised(desk: Desk, case: Case, incident: Incident) -> list[Draft]:
     return [desk.draft("severity.changed", data, key=f"{case.episode}/rule/{rule}/severity")]
 
 
-def _drafts(desk: Desk, case: Case, plans: Sequence[Plan]) -> list[Draft]:
+def _drafts(desk: Desk, case: Case) -> list[Draft]:
     return [
         _requested(desk, case, plan) if plan.is_run else _proposed(desk, case, plan)
-        for plan in plans
+        for plan in case.plans
     ]
 
 

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from imtkit.alerts.payloads import Notice
+from imtkit.alerts.payloads import Delivery, Notice
 from imtkit.alerts.pipeline import Playbook, Surroundings
 from imtkit.alerts.rules import Rulebook
 from imtkit.config import Settings
 from imtkit.errors import ConfigError, InputError, suggestion
 from imtkit.kit.alert_rules import judged
-from imtkit.kit.alerts import Outcome, checked_playbook, source_named, take_in
+from imtkit.kit.alerts import Arrival, Outcome, checked_playbook, receive_all, source_named
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import AUTOMATION
 from imtkit.model.incident import Incident
@@ -101,17 +101,18 @@ def run(settings: Settings, tests: Sequence[RuleTest]) -> list[Result]:
 
 
 def _result(settings: Settings, test: RuleTest, book: Playbook) -> Result:
-    source = source_named(settings, test.source).name
+    source = source_named(settings, test.source)
     clock = _Fixed(test.at or _NOON)
     rulebook = book.rulebook if test.at else Rulebook(book.rulebook.rules)
     notice = Notice(
-        source, "test", "firing", clock.now(), labels=test.labels, annotations=test.annotations
+        source.name, "test", "firing", clock.now(), labels=test.labels, annotations=test.annotations
     )
     store = open_store("sqlite://", clock=clock)
-    with Desk(settings, store, clock, f"{AUTOMATION}{source}", "alert") as desk:
-        around = Surroundings(store, settings, Playbook(rulebook, book.runbooks), clock.now())
-        _, rules = judged(notice, around)
-        outcome = take_in(desk, notice, around)
+    book = Playbook(rulebook, book.runbooks)
+    with Desk(settings, store, clock, f"{AUTOMATION}{source.name}", "alert") as desk:
+        _, rules = judged(notice, Surroundings(store, settings, book, clock.now()))
+        arrival = Arrival(source, Delivery((notice,)), clock.now())
+        ((outcome,),) = receive_all(desk, [arrival], book)
         incident = store.incident(outcome.incident) if outcome.incident else None
     reasons = {
         rule.name: "; ".join(

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from imtkit.alerts.going import Going
-from imtkit.alerts.payloads import Notice, delivery_from
-from imtkit.alerts.pipeline import Case, Playbook, Surroundings, considered
+from imtkit.alerts.batch import Batch, Home
+from imtkit.alerts.payloads import Delivery, Notice, delivery_from
+from imtkit.alerts.pipeline import (
+    Case,
+    Playbook,
+    Surroundings,
+    considered,
+    grouped_under,
+    ruled_severity,
+)
 from imtkit.alerts.rules import rulebook_from_settings
 from imtkit.alerts.values import given_values
 from imtkit.config import FILE, Settings
 from imtkit.config.alerts import KINDS, SourceSettings
+from imtkit.contracts import Store
 from imtkit.errors import ConfigError, NotFoundError
 from imtkit.kit import alert_roles, alert_runs, incidents, runbooks
+from imtkit.kit.alert_runs import Word
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import AUTOMATION, WORKSPACE, Draft, utc_text
 from imtkit.model.incident import Alert, Incident
@@ -23,6 +33,21 @@ from imtkit.model.opening import Opening
 from imtkit.runs.runbook import Runbook
 
 ALERTMANAGER = SourceSettings("alertmanager", "alertmanager", proof="none")
+
+_MOST_TOGETHER = 100
+"""How many alerts one write takes: what is posted meanwhile waits for it."""
+
+_ENDS: Mapping[str, tuple[str, ...]] = {"firing": ("firing",), "resolved": ("firing", "resolved")}
+"""Of an alert that says this, the entries of its episode that tell whether it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A delivery that is to be taken in: whose it is, what it says, and when it was posted."""
+
+    source: SourceSettings
+    delivery: Delivery
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,30 +119,104 @@ def receive(
     spares reading rules and runbooks anew. PayloadError when it cannot be read, ConfigError when
     a rule cannot; then nothing is stored.
     """
-    delivery = delivery_from(source, body, at=at)
-    machine, now = desk.acting_as(f"{AUTOMATION}{source.name}", "alert"), desk.clock.now()
-    around = Surroundings(desk.store, desk.settings, book or playbook(desk.settings), at or now)
-    outcomes = [take_in(machine, notice, around) for notice in delivery.notices]
-    if delivery.left_out:
-        for incident_id in dict.fromkeys(one.incident for one in outcomes if one.incident):
-            told = f"{source.name} left {delivery.left_out} more alerts out of this delivery."
-            latest = max(notice.episode for notice in delivery.notices)
-            key = f"{incident_id}/left-out/{latest}/{delivery.left_out}"
-            incidents.note(machine, incident_id, told, key=key)
-    return outcomes
+    arrival = Arrival(source, delivery_from(source, body, at=at), at or desk.clock.now())
+    return receive_all(desk, [arrival], book or playbook(desk.settings))[0]
 
 
-def take_in(desk: Desk, notice: Notice, around: Surroundings) -> Outcome:
-    """Take in one alert, as ``receive`` does each of a delivery's."""
-    case = considered(notice, around)
-    match case.action:
-        case "silence":
-            _hold_back(desk, case, around.now)
-        case "resolve":
-            _resolve(desk, case)
-        case "open" | "join":
-            return _begin(desk, case, around.playbook.going)
-    return outcome_of(case)
+def receive_all(desk: Desk, arrivals: Sequence[Arrival], book: Playbook) -> list[list[Outcome]]:
+    """Take in several deliveries, in their order; what became of the alerts of each.
+
+    Each alert comes to what it would come to alone. They are only asked after together, and
+    written together: whoever dies in between has written a part, and does all of it again.
+    """
+    batch = Batch()
+    notices = [notice for one in arrivals for notice in one.delivery.notices]
+    batch.look_up(
+        desk.store, [f"{one.episode}/{end}" for one in notices for end in _ENDS[one.status]]
+    )
+    writing = _Writing(desk.store, book, batch)
+    for arrival in arrivals:
+        machine = desk.acting_as(f"{AUTOMATION}{arrival.source.name}", "alert")
+        around = Surroundings(desk.store, desk.settings, book, arrival.at, batch)
+        for notice in arrival.delivery.notices:
+            if not notice.has_episode:  # which one it means is asked of the log
+                writing.write()
+            writing.take_in(machine, notice, around)
+        if arrival.delivery.left_out:
+            writing.write()
+            _tell_left_out(machine, arrival, writing.outcomes)
+    writing.write()
+    outcomes = iter(writing.outcomes)
+    return [list(islice(outcomes, len(one.delivery.notices))) for one in arrivals]
+
+
+def _tell_left_out(desk: Desk, arrival: Arrival, outcomes: Sequence[Outcome]) -> None:
+    """Note in the incidents of a delivery's alerts, the last ones, that there were more."""
+    name, delivery = arrival.source.name, arrival.delivery
+    own = outcomes[len(outcomes) - len(delivery.notices) :]
+    for incident_id in dict.fromkeys(one.incident for one in own if one.incident):
+        told = f"{name} left {delivery.left_out} more alerts out of this delivery."
+        latest = max(notice.episode for notice in delivery.notices)
+        key = f"{incident_id}/left-out/{latest}/{delivery.left_out}"
+        incidents.note(desk, incident_id, told, key=key)
+
+
+@dataclass(slots=True)
+class _Writing:
+    """Alerts that are considered one by one and written together; what became of each so far."""
+
+    store: Store
+    playbook: Playbook
+    batch: Batch
+    outcomes: list[Outcome] = field(default_factory=list)
+    _words: list[Word] = field(default_factory=list)
+    _places: list[int] = field(default_factory=list)
+
+    def take_in(self, desk: Desk, notice: Notice, around: Surroundings) -> None:
+        """Consider one alert; what it tells is written with the others'."""
+        case = considered(notice, around)
+        match case.action:
+            case "silence":
+                self._put(Word(desk, case, WORKSPACE, _held_back(desk, case, around.now)))
+            case "resolve":
+                self._put(Word(desk, case, case.incident, _resolved(desk, case)))
+            case "open" | "join":
+                case = _opened(desk, case) if case.action == "open" else case
+                self._put(Word(desk, case, case.incident, _received(desk, case)))
+                self._remember(desk, case)
+        self.outcomes.append(outcome_of(case))
+        if len(self._words) >= _MOST_TOGETHER:
+            self.write()
+
+    def write(self) -> None:
+        """Write what waits, and start what it starts."""
+        if not self._words:
+            return
+        words, places = self._words, self._places
+        self._words, self._places = [], []
+        written = alert_runs.write_all(self.store, words, self.playbook)
+        for word, place, entries in zip(words, places, written, strict=True):
+            told = self.outcomes[place]
+            runs = tuple(str(e.data["run"]) for e in entries if e.type == "run.requested")
+            # Somebody else may have been first, in another incident.
+            home = next(e.incident for e in entries if e.key == word.draft.key)
+            incident = home if word.is_firing else told.incident
+            self.outcomes[place] = replace(told, incident=incident, requested=runs)
+
+    def _put(self, word: Word) -> None:
+        self._words.append(word)
+        self._places.append(len(self.outcomes))
+        if word.draft.key and word.incident != WORKSPACE:
+            self.batch.will_have(word.draft.key, word.incident)
+
+    def _remember(self, desk: Desk, case: Case) -> None:
+        """Have its like join its incident, whose severity it may have made worse."""
+        ranks = desk.settings.severities
+        proposal = ranks.propose(case.notice.measures)
+        said = (ruled_severity(case, ranks), proposal.severity if proposal else "", case.standing)
+        standing = min(filter(None, said), key=ranks.rank, default="")
+        if under := grouped_under(case.notice):
+            self.batch.homes[under] = Home(case.incident, standing)
 
 
 def outcome_of(case: Case) -> Outcome:
@@ -144,24 +243,13 @@ def parameters_for(runbook: Runbook, alert: Alert) -> dict[str, Any]:
     return given_values(runbook, {}, alert.labels, alert.annotations)[0]
 
 
-def _begin(desk: Desk, case: Case, going: Going) -> Outcome:
-    measures = case.notice.measures
-    measured: dict[str, float] = {}
-    if case.action == "open":
-        incident = _open(desk, case)
-        case = replace(case, incident=incident.id, standing=incident.severity)
-        measured = dict(incident.measures)
-    if not measures.items() <= measured.items():
-        # Before the alert is known: should this fail, all is done again.
-        incidents.measure(desk, case.incident, measures, key=f"{case.episode}/measures")
-    stored = alert_runs.write_with(desk, case, _received(desk, case), going)
-    runs = tuple(str(one.data["run"]) for one in stored if one.type == "run.requested")
-    # Somebody else may have been first, in another incident.
-    return replace(outcome_of(case), incident=stored[0].incident, requested=runs)
+def _opened(desk: Desk, case: Case) -> Case:
+    """The case, with the incident that it opened, or that somebody opened for its like just now."""
+    incident = _open(desk, case)
+    return replace(case, incident=incident.id, standing=incident.severity)
 
 
 def _open(desk: Desk, case: Case) -> Incident:
-    """The incident that the alert opens, or that somebody opened for its like just now."""
     notice = case.notice
     opening = Opening(
         title=notice.title,
@@ -190,37 +278,20 @@ def _received(desk: Desk, case: Case) -> Draft:
     return desk.draft("alert.received", _told(case.notice), key=f"{case.episode}/firing")
 
 
-def _hold_back(desk: Desk, case: Case, now: datetime) -> None:
-    """Write a silenced alert down, once for each silence and each window of one that comes again;
-    under no key that makes it known.
+def _held_back(desk: Desk, case: Case, now: datetime) -> Draft:
+    """What is written of a silenced alert, once for each silence and each window of one that comes
+    again; under no key that makes it known.
     """
-    if case.silence is None:
-        return
-    end = case.silence.until(now)
+    end = case.silence.until(now) if case.silence else None
     until = utc_text(end) if end else ""
-    data = {**_told(case.notice), "silence": case.silence.name, "until": until}
-    key = f"{case.episode}/silenced/{until}"
-    desk.store.append(WORKSPACE, desk.draft("alert.silenced", data, key=key))
+    name = case.silence.name if case.silence else ""
+    data = {**_told(case.notice), "silence": name, "until": until}
+    return desk.draft("alert.silenced", data, key=f"{case.episode}/silenced/{until}")
 
 
-def _resolve(desk: Desk, case: Case) -> None:
+def _resolved(desk: Desk, case: Case) -> Draft:
     notice = case.notice
     data: dict[str, Any] = {"fingerprint": notice.fingerprint, "name": notice.name}
     if notice.ended_at is not None:
         data["ended_at"] = utc_text(notice.ended_at)
-    over = desk.draft("alert.resolved", data, key=f"{case.episode}/resolved")
-    proposal = desk.draft(
-        "resolution.proposed",
-        {"reason": "every alert of the incident is over"},
-        key=f"{case.episode}/resolution",
-    )
-
-    def decide(incident: Incident) -> Sequence[Draft]:
-        firing = [
-            alert
-            for alert in incident.alerts
-            if alert.status == "firing" and alert.fingerprint != notice.fingerprint
-        ]
-        return [over] if firing or incident.is_over else [over, proposal]
-
-    desk.store.change(case.incident, decide)
+    return desk.draft("alert.resolved", data, key=f"{case.episode}/resolved")

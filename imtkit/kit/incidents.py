@@ -279,23 +279,26 @@ def measure(
     """
     if not measures:
         return None
-    taken = desk.draft("measure.taken", {"measures": dict(measures)}, key=key)
-    proposal = desk.settings.severities.propose(measures)
+    desk.store.change(
+        id_of(incident_id), lambda incident: measured(desk, incident, measures, key=key)
+    )
+    return desk.settings.severities.propose(measures)
 
-    def raise_(incident: Incident) -> Sequence[Draft]:
-        if key is not None and any(entry.key == key for entry in incident.entries):
-            return []
-        if proposal is None:
-            return [taken]
-        drafts = [taken, _proposed(desk, proposal)]
-        ranks = desk.settings.severities
+
+def measured(
+    desk: Desk, incident: Incident, measures: Mapping[str, float], *, key: str | None = None
+) -> list[Draft]:
+    """The entries that say what was measured in an incident, and what it does to its severity."""
+    if key is not None and any(entry.key == key for entry in incident.entries):
+        return []
+    ranks = desk.settings.severities
+    drafts = [desk.draft("measure.taken", {"measures": dict(measures)}, key=key)]
+    if proposal := ranks.propose(measures):
+        drafts.append(_proposed(desk, proposal))
         if ranks.rank(proposal.severity) < ranks.rank(incident.severity):
             reason = "; ".join(proposal.grounds)
             drafts += _field_drafts(desk, incident, {"severity": proposal.severity}, reason)
-        return drafts
-
-    desk.store.change(id_of(incident_id), raise_)
-    return proposal
+    return drafts
 
 
 def _task(incident: Incident, task_id: str) -> Task:

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 
 from imtkit import config
 from imtkit.alerts import sns
+from imtkit.alerts.going import Going
 from imtkit.alerts.payloads import Delivery, delivery_from
 from imtkit.alerts.pipeline import Playbook, labels_of
 from imtkit.alerts.rules import Silence, does_match, rulebook_from_settings
@@ -37,8 +38,10 @@ from imtkit.errors import (
     StoreError,
 )
 from imtkit.kit import alerts
+from imtkit.kit.alerts import Arrival
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import AUTOMATION, WORKSPACE, Draft, Entry, utc_text
+from imtkit.store.numbered import newest_numbered
 
 __all__ = [
     "Certificates",
@@ -106,7 +109,8 @@ class Progress:
 
     ``through`` is the position in the workspace's chain up to which all are; ``marks`` counts
     the entries that say so. ``handled`` and ``refused`` count deliveries since this process
-    began; ``incidents`` are those in which the last ones asked for runs.
+    began; ``incidents`` are those in which the last ones asked for runs. ``going`` is what was
+    read of the runs in them, so that no long incident is read again from its beginning.
     """
 
     through: int = 0
@@ -114,6 +118,7 @@ class Progress:
     handled: int = 0
     refused: int = 0
     incidents: frozenset[str] = frozenset()
+    going: Going = field(default_factory=Going, compare=False, repr=False)
 
 
 def read(
@@ -254,20 +259,20 @@ def handle_next(
 ) -> Progress:
     """Turn the next kept deliveries into alerts, in their order; how far it came.
 
-    At most ``most`` at a time; none are begun once ``is_over``. A delivery that cannot become
-    alerts is set aside as ``delivery.refused`` and holds up no other. StoreError when the log
-    is down before anything was done: nothing is lost, try again.
+    At most ``most`` at a time, some of them together; none are begun once ``is_over``. A delivery
+    that cannot become alerts is set aside as ``delivery.refused`` and holds up no other.
+    StoreError when the log is down before anything was done: nothing is lost, try again.
     """
     done = begun_at = replace(_up_to_date(desk, since), incidents=frozenset())
     book: Playbook | None = None
     try:
-        for entry in _waiting(desk, done.through, most):
+        for page in _waiting(desk, done.through, most):
             if is_over():
                 break
-            if entry.type == "delivery.received":
-                book = book or alerts.playbook(desk.settings)
-                done = _handled(desk, entry, book, done)
-            done = replace(done, through=entry.n)
+            if kept := [entry for entry in page if entry.type == "delivery.received"]:
+                book = book or replace(alerts.playbook(desk.settings), going=done.going)
+                done = _handled(desk, kept, book, done)
+            done = replace(done, through=page[-1].n)
         if done.handled + done.refused > begun_at.handled + begun_at.refused:
             done = _marked(desk, done)
     except StoreError:
@@ -277,23 +282,37 @@ def handle_next(
     return done
 
 
-def _waiting(desk: Desk, after: int, most: int) -> Iterator[Entry]:
-    """The next entries, read a few at a time."""
+def _waiting(desk: Desk, after: int, most: int) -> Iterator[list[Entry]]:
+    """The next entries, a few at a time."""
     while most > 0:
         page = list(desk.store.entries(WORKSPACE, after=after, limit=min(_PAGE, most)))
-        yield from page
         if not page:
             return
+        yield page
         after, most = page[-1].n, most - len(page)
 
 
-def _handled(desk: Desk, entry: Entry, book: Playbook, done: Progress) -> Progress:
+def _handled(desk: Desk, kept: Sequence[Entry], book: Playbook, done: Progress) -> Progress:
+    """Deliveries as alerts, all together; where that fails each by itself, so that those are set
+    aside alone that cannot be.
+    """
+    try:
+        return _taken_in(desk, kept, book, done)
+    except StoreError as error:
+        if not isinstance(error, ChainError):
+            raise
+    except Exception:  # noqa: BLE001 # whatever it was: it comes again with the one it is in
+        log.debug("Deliveries %d to %d are handled one by one.", kept[0].n, kept[-1].n)
+    for entry in kept:
+        done = _handled_alone(desk, entry, book, done)
+    return done
+
+
+def _handled_alone(desk: Desk, entry: Entry, book: Playbook, done: Progress) -> Progress:
     """One delivery as alerts, or set aside with the reason."""
     for left in reversed(range(_TRIES)):
         try:
-            source = alerts.source_named(desk.settings, str(entry.data["source"]))
-            body = str(entry.data["body"]).encode()
-            found = alerts.receive(desk, body, source=source, at=entry.recorded_at, book=book)
+            return _taken_in(desk, [entry], book, done)
         except ChainError as error:
             return _refused(desk, entry, str(error), done)
         except StoreError:
@@ -304,10 +323,19 @@ def _handled(desk: Desk, entry: Entry, book: Playbook, done: Progress) -> Progre
             if not left:
                 log.exception("Delivery %d could not be turned into alerts.", entry.n)
                 return _refused(desk, entry, f"a fault of imtkit's own: {error!r}", done)
-        else:
-            asked = done.incidents.union(one.incident for one in found if one.requested)
-            return replace(done, handled=done.handled + 1, incidents=asked)
     return done
+
+
+def _taken_in(desk: Desk, kept: Sequence[Entry], book: Playbook, done: Progress) -> Progress:
+    found = alerts.receive_all(desk, [_arrival(desk, entry) for entry in kept], book)
+    asked = (one.incident for outcomes in found for one in outcomes if one.requested)
+    return replace(done, handled=done.handled + len(kept), incidents=done.incidents.union(asked))
+
+
+def _arrival(desk: Desk, kept: Entry) -> Arrival:
+    source = alerts.source_named(desk.settings, str(kept.data["source"]))
+    body = str(kept.data["body"]).encode()
+    return Arrival(source, delivery_from(source, body, at=kept.recorded_at), kept.recorded_at)
 
 
 def _refused(desk: Desk, entry: Entry, reason: str, done: Progress) -> Progress:
@@ -331,20 +359,9 @@ def _marked(desk: Desk, done: Progress) -> Progress:
 
 
 def _up_to_date(desk: Desk, known: Progress) -> Progress:
-    """How far it is by the newest mark. Marks are numbered by their keys, so that the newest is
-    found by doubling and halving, never by reading the bodies between them.
-    """
-    step, newest = 1, None
-    while found := desk.store.find(_mark_key(known.marks + step)):
-        newest, step = found, step * 2
-    low, high = step // 2, step
-    while high - low > 1:
-        middle = (low + high) // 2
-        if found := desk.store.find(_mark_key(known.marks + middle)):
-            newest, low = found, middle
-        else:
-            high = middle
-    return known if newest is None else _beyond(known, known.marks + low, newest)
+    """How far it is by the newest mark; no body is read for that."""
+    marks, newest = newest_numbered(desk.store, _mark_key, after=known.marks)
+    return known if newest is None else _beyond(known, marks, newest)
 
 
 def _beyond(known: Progress, marks: int, mark: Entry) -> Progress:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
+from datetime import datetime
 from typing import Any
 
 from imtkit.model import checklist as checklists
 from imtkit.model.checklist import Checklist
-from imtkit.model.entries import Entry, is_automation, superseded
+from imtkit.model.entries import Draft, Entry, is_automation, superseded
 from imtkit.model.entry_data import number_of, table_of, text_of, texts_of, time_of
 from imtkit.model.gates import changes_after, gates_after
 from imtkit.model.incident import (
@@ -54,6 +55,31 @@ def _standing(known: tuple[Entry, ...], dropped: frozenset[int]) -> list[Entry]:
         places[entry.n] = places.get(old, entry.n) if old in dropped else entry.n
     standing = (entry for entry in known if entry.n not in dropped)
     return sorted(standing, key=lambda entry: places[entry.n])
+
+
+def foreseen(incident: Incident, drafts: Iterable[Draft], at: datetime) -> Incident:
+    """The incident as it will be once these are written, at this time; none corrects another."""
+    for draft in drafts:
+        entry = Entry(
+            seq=0,
+            incident=incident.id,
+            n=len(incident.entries) + 1,
+            type=draft.type,
+            occurred_at=draft.occurred_at or at,
+            zone=draft.zone,
+            recorded_at=at,
+            actor=draft.actor,
+            source=draft.source,
+            visibility=draft.visibility,
+            data=draft.data,
+            key=draft.key,
+            prev="",
+            hash="",
+        )
+        apply = _APPLY.get(entry.type)
+        incident = replace(incident, entries=(*incident.entries, entry))
+        incident = apply(incident, entry) if apply else incident
+    return incident
 
 
 def summarise(incident: Incident) -> Summary:

@@ -177,6 +177,9 @@ class Dying:
     def append(self, incident: str, *drafts: Draft) -> Any:
         return self._written(self.store.append, incident, *drafts)
 
+    def append_each(self, drafts: Any) -> Any:
+        return self._written(self.store.append_each, drafts)
+
     def change(self, incident: str, decide: Any) -> Any:
         return self._written(self.store.change, incident, decide)
 
