@@ -100,6 +100,9 @@ def _introduce(face: Face, settings: Settings, url: str, page: str, *, is_for_up
         face.say(_ADD_ONE)
     for name, why in intake.unusable(settings).items():
         face.say(f"Nothing that '{name}' posts is believed: {why}")
+    for rule in settings.alerts.rules:
+        if rule.is_unlimited:
+            face.say(f"The rule '{rule.name}' runs without a limit: set per_hour and at_once.")
 
 
 def _or(names: Sequence[str]) -> str:

@@ -106,6 +106,11 @@ class RuleSettings:
     per_hour: int = 0
     at_once: int = 0
 
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether each new alert that it speaks of starts a run, be they ten thousand."""
+        return self.run and not (self.per_hour or self.at_once)
+
 
 @dataclass(frozen=True, slots=True)
 class SilenceSettings:
