@@ -160,14 +160,17 @@ def test_it_says_where_it_listens_and_whom_it_knows(workspace: Path):
 
 
 def test_it_warns_before_the_world_and_of_secrets_that_are_not_there(workspace: Path):
-    """Bound to every address without TLS, and with a sender whose secret cannot be had."""
+    """Bound to every address without TLS, a sender whose secret cannot be had, a rule that starts
+    a run for every alert.
+    """
     more = '\n[alerts.sources.lost]\nkind = "grafana"\nsecrets = ["secret://env/NOT_SET"]\n'
-    with_sources(workspace, more)
+    with_sources(workspace, more + '[[alerts.rules]]\nname = "all"\n')
     with serve_process(workspace, "--host", "0.0.0.0") as one:
         said = one.err.read_text()
         assert "is open to the network without TLS" in said
         assert "Nothing that 'lost' posts is believed" in said
         assert "NOT_SET" in said
+        assert "The rule 'all' runs without a limit" in said
 
 
 def test_a_port_that_is_taken_is_said(workspace: Path):
