@@ -156,7 +156,8 @@ class Scene:
                 time.sleep(self._dice.uniform(0.1, 2 * self._plan.pause))
             if "outage" in kinds:
                 time.sleep(OUTAGE)
-            for kind in sorted(kinds):  # the database before those who need it
+            # A worker may come before its database is there; so may a receiver.
+            for kind in self._dice.sample(kinds, len(kinds)):
                 self._start(kind, worker)
             self.killed.update(kinds)
 

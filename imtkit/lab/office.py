@@ -46,8 +46,9 @@ class Office:
         return await loop.run_in_executor(self._hands, self._work, task, actor)
 
     async def settings(self) -> Settings:
-        """What the workspace says; WorkspaceError when there is none."""
-        return await self.work(lambda desk: desk.settings, actor="")
+        """What the workspace says, its log there or not; WorkspaceError when there is none."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._hands, self._settings)
 
     async def remember(self, name: str) -> str:
         """Keep the name of the person at this machine; returns it trimmed."""
@@ -68,6 +69,9 @@ class Office:
                 f"{path} is outside {self.root}, which is what this JupyterLab shows.",
                 hint="Start JupyterLab in the workspace, with: imt lab",
             ) from error
+
+    def _settings(self) -> Settings:
+        return config.load_settings(config.find_workspace(self.root))
 
     def _work(self, task: Callable[[Desk], Answer], actor: str) -> Answer:
         with self._lock:
