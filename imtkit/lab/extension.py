@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -12,7 +13,8 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from traitlets import Bool
 
-from imtkit.errors import ImtkitError
+from imtkit.config import Settings
+from imtkit.errors import ImtkitError, StoreError, StoreVersionError
 from imtkit.lab import reach
 from imtkit.lab.handlers import routes
 from imtkit.lab.held import HeldKernels
@@ -22,6 +24,9 @@ from imtkit.lab.queued import QueuedRuns
 from imtkit.lab.run_handlers import run_routes
 from imtkit.lab.runs import ServerRuns
 from imtkit.runs.pool import Pool
+
+_AWAY_SECONDS = 2.0
+"""How long until a log that is away is tried again."""
 
 
 class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's types are skipped
@@ -55,12 +60,31 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
             self.handlers.append((f"/imtkit/api{path}", handler, parts))
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
-        """The server answers now: say where, and look after runs."""
+        """The server answers now: say where, and look after runs.
+
+        A log that is away is waited for: a worker is often started before its database.
+        """
         try:
             settings = await self.office.settings()
         except ImtkitError as error:
-            serverapp.log.warning("imtkit | no runs here: %s", error)
+            if not isinstance(error, StoreError) or isinstance(error, StoreVersionError):
+                serverapp.log.warning("imtkit | no runs here: %s %s", error, error.hint)
+                return
+            serverapp.log.warning("imtkit | no runs here yet, it is tried again: %s", error)
+            self.waiting = asyncio.create_task(self._wait_for_the_log(serverapp))
             return
+        await self._begin(settings, serverapp)
+
+    async def _wait_for_the_log(self, serverapp: ServerApp) -> None:
+        while True:
+            await asyncio.sleep(_AWAY_SECONDS)
+            with suppress(ImtkitError):
+                settings = await self.office.settings()
+                break
+        serverapp.log.warning("imtkit | the log is there")
+        await self._begin(settings, serverapp)
+
+    async def _begin(self, settings: Settings, serverapp: ServerApp) -> None:
         self.pool = Pool(settings)
         self.pool.start()
         serverapp.web_app.settings[WARM_KERNELS] = self.pool
@@ -82,6 +106,8 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
 
     async def stop_extension(self) -> None:
         """End what runs, as a cancel does, and leave no trace of a server that is gone."""
+        if hasattr(self, "waiting"):
+            self.waiting.cancel()
         if hasattr(self, "record"):
             reach.withdraw(self.record)
         await self.queued.stop()

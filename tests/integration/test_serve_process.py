@@ -301,15 +301,22 @@ def test_root_is_told_how_to_say_that_root_is_meant(workspace: Path, command: st
     assert done.error["hint"].endswith(f"imt {command} --jupyter=--allow-root")
 
 
-def test_a_worker_says_in_three_lines_where_it_is(workspace: Path):
+def test_a_worker_waits_for_its_log_and_says_where_it_is(workspace: Path):
     """Jupyter's log is silent; Ctrl-C ends it without a word, also where nobody has a terminal."""
+    (workspace / "outputs").rmdir()
+    (workspace / "outputs").write_text("no folder yet")
     words = ("worker", "--actor", "Ann Example", "--jupyter=--allow-root")
     with begun(*words, workspace=workspace) as process:
+        assert process.stderr is not None
+        assert "imtkit | no runs here yet, it is tried again: " in process.stderr.readline()
+        (workspace / "outputs").unlink()
+        (workspace / "outputs").mkdir()
         said = lines_of(process, 3)
         assert said[0] == f"This worker carries out the runs of {workspace}."
         assert requests.get(said[1].split(" ")[-1], timeout=10).status_code == 200
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=40)
-    assert (process.returncode, out, err) == (0, "", "")
+    assert (process.returncode, out) == (0, "")
+    assert err.endswith("imtkit | the log is there\n"), err
     assert not list((workspace / "outputs/.running").glob("server-*.json"))
