@@ -79,6 +79,19 @@ class Rule:
         """What the team calls it."""
         return self.settings.name
 
+    @property
+    def limits(self) -> str:
+        """How many runs it may start, in words; empty where it only proposes."""
+        if not self.settings.run:
+            return ""
+        if self.settings.is_unlimited:
+            return "without a limit: each new alert starts a run (set per_hour and at_once)"
+        told = (
+            (self.settings.per_hour, "in an hour"),
+            (self.settings.at_once, "at once in one incident"),
+        )
+        return "at most " + " and ".join(f"{most} {where}" for most, where in told if most)
+
 
 @dataclass(frozen=True, slots=True)
 class Silence:

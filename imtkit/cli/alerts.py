@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,10 +15,9 @@ from imtkit.errors import ImtkitError, InputError, PayloadError
 from imtkit.model.words import moment_text, one_line, size_text, value_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.table import Table
 
+    from imtkit.config.alerts import SourceSettings
     from imtkit.kit import Desk
     from imtkit.kit.alert_rules import Explanation, Foreseen, Judged
     from imtkit.kit.alert_tests import Result
@@ -44,7 +43,7 @@ _WOULD = {
 }
 _STARTING = ("opened", "joined")
 source_option = click.option(
-    "--source", default="alertmanager", show_default=True, help="Who wrote the payload."
+    "--source", default="", help="Who wrote the payload; else imt.toml's one sender."
 )
 
 
@@ -74,9 +73,11 @@ def replay(face: Face, place: str, source: str, is_dry: bool) -> None:
     with face.desk() as desk:
         if is_dry:
             told = list(_each(place, _explainer(desk, source)))
-            face.give(told, "\n".join(map(_foretold, told)) or _NOTHING)
+            homes = _homes(told)
+            lines = [_foretold(one, homes) for one in told]
+            face.give(told, "\n".join(lines) or _NOTHING)
             return
-        sender = kit.source_named(desk.settings, source)
+        sender = _sender(desk, source)
         found = list(_each(place, lambda body: kit.receive(desk, body, source=sender)))
         hints = [_next(desk, one) for one in found if one.action == "opened" and one.runbooks]
     face.give(found, "\n".join(map(_line, found)) or _NOTHING)
@@ -96,7 +97,8 @@ def explain(face: Face, file: str, source: str) -> None:
     """
     with face.desk() as desk:
         found = list(_each(file, _explainer(desk, source)))
-    face.give(found, "\n\n".join("\n".join(_page(one)) for one in found) or _NOTHING)
+    homes = _homes(found)
+    face.give(found, "\n\n".join("\n".join(_page(one, homes)) for one in found) or _NOTHING)
 
 
 @alerts.command(examples=("imt alerts test", "imt alerts test tests/alerts/orders.toml"))
@@ -114,6 +116,9 @@ def test(face: Face, files: tuple[Path, ...]) -> None:
 
     settings = face.settings()
     results = kit.run(settings, kit.read_tests(settings, files))
+    for rule in settings.alerts.rules:
+        if rule.is_unlimited and not face.is_json:
+            face.say(f"The rule '{one_line(rule.name)}' runs without a limit. {_LIMITS}")
     failed = [one for one in results if one.differences]
     lines = [line for one in results for line in _result_lines(one)]
     if results or face.is_json:
@@ -173,6 +178,7 @@ def retry(face: Face, places: tuple[int, ...], is_all: bool) -> None:
 
 
 _NOTHING = "The payload holds no alert."
+_LIMITS = "Set per_hour and at_once: a storm of alerts starts a run for each."
 _EXAMPLE = """Write the first in tests/alerts/orders.toml:
 
 [[test]]
@@ -183,10 +189,25 @@ expect = { rule = "orders-fail", runbooks = ["http-service"] }"""
 
 def _explainer(desk: Desk, source: str) -> Callable[[bytes], list[Explanation]]:
     from imtkit.kit import alert_rules
+    from imtkit.kit.rehearsal import rehearsed
+
+    sender, tried = _sender(desk, source), rehearsed(desk)
+    return lambda body: alert_rules.explain(tried, body, source=sender)
+
+
+def _sender(desk: Desk, source: str) -> SourceSettings:
+    from imtkit.kit import alert_rules
     from imtkit.kit.alerts import source_named
 
-    sender = source_named(desk.settings, source)
-    return lambda body: alert_rules.explain(desk, body, source=sender)
+    if not source:
+        return alert_rules.default_source(desk.settings)
+    return source_named(desk.settings, source)
+
+
+def _homes(told: Sequence[Explanation]) -> dict[str, str]:
+    """What incidents are called that are not there yet, by the ids that they have meanwhile."""
+    opening = (one.outcome for one in reversed(told) if one.outcome.action == "opened")
+    return {one.incident: f"the incident that {one.alert} opens" for one in opening}
 
 
 def _each(place: str, do: Callable[[bytes], list[Of]]) -> Iterator[Of]:
@@ -251,23 +272,25 @@ def _line(outcome: Outcome) -> str:
     )
 
 
-def _foretold(one: Explanation) -> str:
-    words = {**_WORDS, **_WOULD}[one.outcome.action]
-    what = words.format(incident=one.outcome.incident, silenced=one.outcome.silenced)
-    severity = f" of severity {one.severity}" if one.severity else ""
+def _foretold(one: Explanation, homes: Mapping[str, str]) -> str:
+    what = _what(one, homes)
     books = one.runbooks if one.outcome.action in _STARTING else ()
     then = [f"{'run' if book.is_run else 'propose'} {book.runbook}" for book in books]
-    return one_line("; ".join([f"{one.outcome.alert}: {what}{severity}", *then]), most=500)
+    return one_line("; ".join([f"{one.outcome.alert}: {what}", *then]), most=500)
 
 
-def _page(one: Explanation) -> Iterator[str]:
-    """An explanation, a fact a line."""
+def _what(one: Explanation, homes: Mapping[str, str]) -> str:
+    """What would become of the alert itself."""
+    incident = homes.get(one.outcome.incident, one.outcome.incident)
     words = {**_WORDS, **_WOULD}[one.outcome.action]
-    what = words.format(incident=one.outcome.incident, silenced=one.outcome.silenced)
     severity = f" of severity {one.severity}" if one.severity else ""
-    yield one_line(
-        f"{one.outcome.alert} ({one.outcome.fingerprint}, {one.status}): {what}{severity}"
-    )
+    return words.format(incident=incident, silenced=one.outcome.silenced) + severity
+
+
+def _page(one: Explanation, homes: Mapping[str, str]) -> Iterator[str]:
+    """An explanation, a fact a line."""
+    alert, status = f"{one.outcome.alert} ({one.outcome.fingerprint}", one.status
+    yield one_line(f"{alert}, {status}): {_what(one, homes)}", most=500)
     for silence in one.silences:
         yield from _judged_lines("Silence", silence)
     for rule in one.rules:
@@ -292,6 +315,8 @@ def _judged_lines(kind: str, judged: Judged) -> Iterator[str]:
         yield f"    {mark} {one_line(said.condition)}: {one_line(said.reason)}"
     if not judged.verdicts:
         yield "    it has no conditions: it speaks of every alert"
+    if judged.does_match and judged.limits:
+        yield f"    runs {judged.limits}"
 
 
 def _book_lines(book: Foreseen) -> Iterator[str]:

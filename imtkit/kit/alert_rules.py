@@ -10,19 +10,33 @@ from typing import Any
 from imtkit.alerts.payloads import Notice, delivery_from
 from imtkit.alerts.pipeline import Case, Plan, Surroundings, considered, labels_of
 from imtkit.alerts.rules import Verdict, verdicts
+from imtkit.config import Settings
 from imtkit.config.alerts import SourceSettings
+from imtkit.errors import InputError
 from imtkit.kit import alert_roles, alert_runs
-from imtkit.kit.alerts import ALERTMANAGER, Outcome, checked_playbook, outcome_of
+from imtkit.kit.alerts import (
+    ALERTMANAGER,
+    Arrival,
+    Outcome,
+    checked_playbook,
+    outcome_of,
+    receive_all,
+)
 from imtkit.kit.desk import Desk
+from imtkit.kit.rehearsal import rehearsed
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A rule or a silence held against an alert: whether it matches, and each condition's why."""
+    """A rule or a silence held against an alert: whether it matches, and each condition's why.
+
+    ``limits`` are a rule's, in words.
+    """
 
     name: str
     does_match: bool
     verdicts: tuple[Verdict, ...] = ()
+    limits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +83,36 @@ def explain(
 ) -> list[Explanation]:
     """What would become of each alert of a delivery that came now, or ``at``; nothing is written.
 
-    Each alert is held against the log as it is: of several that would be one incident, each
-    would open it. ConfigError names a rule or silence that cannot be meant.
+    Each alert is held against the log as it would be after those before it; on a ``rehearsed``
+    desk also those of earlier deliveries. An incident that would be opened has an id that begins
+    with ``NEW``. ConfigError names a rule or silence that cannot be meant.
     """
     delivery = delivery_from(source, body, at=at)
-    book = checked_playbook(desk.settings)
-    around = Surroundings(desk.store, desk.settings, book, at or desk.clock.now())
-    return [_explained(desk, notice, around) for notice in delivery.notices]
+    book, tried = checked_playbook(desk.settings), rehearsed(desk)
+    around = Surroundings(tried.store, tried.settings, book, at or desk.clock.now())
+    found = []
+    for notice in delivery.notices:
+        told = _explained(tried, notice, around)
+        arrival = Arrival(source, replace(delivery, notices=(notice,), left_out=0), around.now)
+        ((outcome,),) = receive_all(tried, [arrival], book)
+        found.append(replace(told, outcome=replace(told.outcome, incident=outcome.incident)))
+    return found
+
+
+def default_source(settings: Settings) -> SourceSettings:
+    """Whose payload it is when nobody says: the only sender of imt.toml, else Alertmanager's.
+
+    InputError when several may be meant.
+    """
+    known = settings.alerts.sources
+    if len(known) == 1:
+        return next(iter(known.values()))
+    alike = [one for one in known.values() if one.kind == ALERTMANAGER.kind]
+    if not known or ALERTMANAGER.name in known or len(alike) == 1:
+        return known.get(ALERTMANAGER.name) or (alike[0] if alike else ALERTMANAGER)
+    raise InputError(
+        "Nobody says who wrote the payload.", hint=f"Say --source {' or '.join(sorted(known))}."
+    )
 
 
 def judged(notice: Notice, around: Surroundings) -> tuple[tuple[Judged, ...], tuple[Judged, ...]]:
@@ -85,7 +122,10 @@ def judged(notice: Notice, around: Surroundings) -> tuple[tuple[Judged, ...], tu
         _judged(one.name, (one.time_verdict(around.now), *verdicts(one.matchers, labels)))
         for one in book.silences
     ]
-    rules = [_judged(one.name, verdicts(one.matchers, labels)) for one in book.rules]
+    rules = [
+        replace(_judged(one.name, verdicts(one.matchers, labels)), limits=one.limits)
+        for one in book.rules
+    ]
     return tuple(silences), tuple(rules)
 
 

@@ -14,7 +14,7 @@ from imtkit.alerts.pipeline import Playbook, Surroundings
 from imtkit.alerts.rules import Rulebook
 from imtkit.config import Settings
 from imtkit.errors import ConfigError, InputError, suggestion
-from imtkit.kit.alert_rules import judged
+from imtkit.kit.alert_rules import default_source, judged
 from imtkit.kit.alerts import Arrival, Outcome, checked_playbook, receive_all, source_named
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import AUTOMATION
@@ -48,7 +48,7 @@ class RuleTest:
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
-    source: str = "alertmanager"
+    source: str = ""
     at: datetime | None = None
     expect: Mapping[str, Any] = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ def run(settings: Settings, tests: Sequence[RuleTest]) -> list[Result]:
 
 
 def _result(settings: Settings, test: RuleTest, book: Playbook) -> Result:
-    source = source_named(settings, test.source)
+    source = source_named(settings, test.source) if test.source else default_source(settings)
     clock = _Fixed(test.at or _NOON)
     rulebook = book.rulebook if test.at else Rulebook(book.rulebook.rules)
     notice = Notice(

@@ -46,6 +46,8 @@ def test_every_rule_and_silence_of_the_docs_is_read(tmp_path: Path) -> None:
     """What docs/alert-rules.md shows can be put into imt.toml as it stands."""
     found = []
     for block in blocks("toml", DOCS / "alert-rules.md"):
+        if "[[test]]" in block:
+            continue
         (tmp_path / "imt.toml").write_text(block, encoding="utf-8")
         book = rulebook_from_settings(load_settings(tmp_path))
         found += [one.name for one in (*book.rules, *book.silences)]

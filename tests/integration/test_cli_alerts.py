@@ -68,6 +68,7 @@ def test_explain_says_what_matched_and_what_would_run(imt: Imt):
         "  Rule 'orders-fail' matches",
         '    yes service=~"ord.*": service is "orders", which fits ord.*',
         '    yes severity="critical": severity is "critical"',
+        "    runs at most 1 at once in one incident",
         "  Rule 'warnings' does not match",
         '    no  severity="warning": severity is "critical", not "warning"',
         "  Would be run by the rule 'orders-fail': trial",
@@ -93,6 +94,84 @@ def test_explain_tells_limits_and_what_is_known(imt: Imt):
     Path("over.json").write_bytes(delivery(OVER))
     assert "would say so" in imt("alerts", "explain", "over.json").out
     assert written(imt) == before
+
+
+def test_alerts_of_one_delivery_know_of_those_before_them(imt: Imt):
+    """The second joins what the first opens and is over its rule's limit; a repeat is known."""
+    other = labelled(instance="b") | {"labels": {"alertname": "Slow", "service": "orders"}}
+    over = OVER | {"fingerprint": labelled(instance="c")["fingerprint"]}
+    Path("p.json").write_bytes(
+        delivery(URL, labelled(instance="c"), other, URL, over, labelled(service="pay"))
+    )
+    found = imt("alerts", "explain", "p.json", "--json").json
+    outcomes = [(one["outcome"]["action"], one["outcome"]["incident"]) for one in found]
+    assert outcomes == [
+        ("opened", "NEW-1"),
+        ("joined", "NEW-1"),
+        ("joined", "NEW-1"),
+        ("known", "NEW-1"),
+        ("resolved", "NEW-1"),
+        ("opened", "NEW-2"),
+    ]
+    assert [one["runbooks"][0]["is_run"] for one in found[:2]] == [True, False]
+    assert found[1]["runbooks"][0]["reason"] == (
+        "the rule 'orders-fail' has 1 of its 1 going in this incident"
+    )
+    said = imt("alerts", "explain", "p.json").out
+    assert "would join the incident that OrdersFailing opens\n" in said
+    assert "known already, in the incident that OrdersFailing opens" in said
+    assert written(imt) == 0
+
+
+def test_explain_tells_who_gets_which_role(imt: Imt):
+    """By which rule or service; and who has the role already, and so keeps it."""
+    roles = 'assign = { commander = "Ann Example" }'
+    with Path("imt.toml").open("a") as file:
+        file.write(f'\n[services.orders]\non_call = {{ scribe = "Sam" }}\n{RULE}{roles}\n')
+    Path("p.json").write_bytes(delivery(FIRING))
+    said = imt("alerts", "explain", "p.json").out
+    assert "  commander would be Ann Example (the rule 'any' says so)\n" in said
+    assert "  scribe would be Sam (on call for orders)\n" in said
+    (done,) = imt("alerts", "replay", "p.json", "--json").json
+    imt("incident", "assign", done["incident"], "commander", "Dora", "--actor", "Dora")
+    Path("p.json").write_bytes(delivery(labelled(instance="b")))
+    said = imt("alerts", "explain", "p.json").out
+    assert "commander would be Ann Example (the rule 'any' says so), but Dora has that role" in said
+
+
+RULE = '\n[[alerts.rules]]\nname = "any"\n'
+
+
+def test_a_rule_without_a_limit_is_told(imt: Imt):
+    """Where it speaks of an alert, and whenever the rules are tested."""
+    assert "without a limit" not in imt("alerts", "test").err
+    with Path("imt.toml").open("a") as file:
+        file.write(RULE)
+    Path("p.json").write_bytes(delivery(FIRING))
+    told = "    runs without a limit: each new alert starts a run (set per_hour and at_once)\n"
+    assert told in imt("alerts", "explain", "p.json").out
+    assert "The rule 'any' runs without a limit." in imt("alerts", "test").err
+
+
+SHOP = '\n[alerts.sources.shop]\nkind = "mapped"\nproof = "none"\nfields = { title = "what" }\n'
+
+
+def test_the_one_sender_of_imt_toml_is_meant(imt: Imt):
+    """Of several the one of Alertmanager's kind, else somebody has to say who."""
+    sound = Path("imt.toml").read_text()
+    Path("p.json").write_text('{"what": "Checkout fails"}')
+    Path("imt.toml").write_text(sound + SHOP)
+    (one,) = imt("alerts", "explain", "p.json", "--json").json
+    assert one["outcome"]["alert"] == "Checkout fails"
+    assert "Checkout fails: would open" in imt("alerts", "replay", "p.json", "--dry-run").out
+    Path("imt.toml").write_text(sound + SHOP + SHOP.replace("shop", "mall"))
+    done = imt("alerts", "explain", "p.json", "--json")
+    assert (done.code, done.error["hint"]) == (2, "Say --source mall or shop.")
+    assert imt("alerts", "explain", "p.json", "--source", "mall").code == 0
+    own = '\n[alerts.sources.prod]\nkind = "alertmanager"\nproof = "none"\n'
+    Path("imt.toml").write_text(sound + SHOP + own)
+    Path("p.json").write_bytes(delivery(FIRING))
+    assert imt("alerts", "explain", "p.json", "--json").code == 0
 
 
 def test_explain_as_json_holds_all_of_it(imt: Imt):
@@ -132,7 +211,7 @@ def test_a_folder_is_replayed_by_name(imt: Imt):
     dry = imt("alerts", "replay", "in", "--dry-run")
     assert dry.out.splitlines() == [
         "OrdersFailing: would open an incident of severity sev2; run trial",
-        "OrdersFailing: would open an incident of severity sev4; propose trial",
+        "OrdersFailing: would join the incident that OrdersFailing opens; propose trial",
         "OrdersFailing: would be held back by the silence 'disks are moved'",
     ]
     assert written(imt) == 0
@@ -158,6 +237,7 @@ proposed = []
 parameters = { url = "http://h/", count = 7 }
 severity = "sev2"
 silenced = false
+roles = {}
 incident = { title = "Orders fail", services = ["orders"] }
 
 [[test]]
@@ -233,6 +313,7 @@ def test_without_rule_tests_it_says_how_to_write_one(imt: Imt):
         ("[[test]]\nexpect = { runbooks = 'a' }", "'runbooks' is not a list"),
         ("[[test]]\nlabels = { a = 1 }\nexpect = { rule = '' }", "labels: 'a' is not a text"),
         ("[[test]]\nat = 2026-11-21T10:00:00\nexpect = { rule = '' }", "at has no time zone"),
+        ("[[test]]\nexpect = { roles = { lead = 1 } }", "roles: 'lead' is not a text"),
         ("[[test]]\nexpect = { incident = { name = '' } }", "'name' is not known here"),
     ],
 )
