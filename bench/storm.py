@@ -8,8 +8,9 @@ Senders post as Alertmanager does, over connections that they keep, and try agai
 after a broken connection. Meanwhile the log is held up: another process locks the SQLite file for
 up to a second now and then; PostgreSQL is killed with all its processes and started again, or
 restarted as by a crash (``pg_ctl restart -m immediate``), in turn. The receiver is killed with
-``kill -9`` once, half way. At the end it is checked that each 202 is in the log once, each alert
-once, and that each group is one incident.
+``kill -9`` once, half way. A rule wants a run for every alert, and may begin few; a worker carries
+those out. At the end it is checked that each 202 is in the log once, each alert once, that each
+group is one incident, and that no more runs were asked for and begun than may be.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import storms  # type: ignore[import-not-found]  # lies among the tests
 
 from imtkit.kit import Desk, intake, open_desk
 
+PER_HOUR, AT_ONCE = 20, 1
 CRASH_EACH = 15.0
 """Seconds between two crashes of PostgreSQL."""
 
@@ -47,6 +49,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=16, help="connections (16)")
     parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--calm", action="store_true", help="nothing is held up or killed")
+    parser.add_argument("--no-worker", action="store_true", help="nobody begins what is asked for")
     asked = parser.parse_args()
     os.environ.pop("IMT_STORE_URL", None)
     print(machine())
@@ -54,7 +57,8 @@ def main() -> None:
         place = folder_beside(asked.folder)
         root = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="imt-bench-", dir=place)))
         (root / "outputs").mkdir()
-        (root / "imt.toml").write_text(storms.SOURCE)
+        (root / "runbooks").mkdir()
+        storms.with_rule(root, per_hour=PER_HOUR, at_once=AT_ONCE)
         trouble: AbstractContextManager[object] = nullcontext()
         if asked.store == "postgres":
             server = ends.enter_context(servers.start_postgres(plan=servers.Plan(servers.DURABLE)))
@@ -70,6 +74,7 @@ def storm(root: Path, trouble: AbstractContextManager[object], asked: argparse.N
     """Send it, wait until all of it is alerts, check the log, and print."""
     due = storms.deliveries(asked.alerts, asked.groups)
     receiver = storms.Receiver(root)
+    worker = None if asked.no_worker else storms.Worker(root)
     try:
         scale = storms.Scale(lambda: receiver.pid)
         began = time.monotonic()
@@ -85,11 +90,15 @@ def storm(root: Path, trouble: AbstractContextManager[object], asked: argparse.N
             behind = max(told.kept.values()) - intake.progress(desk).through
             wait_until(lambda: storms.is_handled(desk, told), 1800)
             handled = time.monotonic() - began
+            wanted = storms.asked_for(desk) if worker else []
+            wait_until(lambda: storms.is_all_run(desk, wanted), 600)
             tell(desk, asked, told, (sent, handled, behind))
         print(f"receiver: {scale.most / 2**20:.0f} MiB at most, grown by ", end="")
         print(f"{scale.growth() / 2**20:.0f} MiB")
     finally:
         receiver.end()
+        if worker:
+            worker.end()
 
 
 def tell(desk: Desk, asked: argparse.Namespace, told: storms.Told, times: Sequence[float]) -> None:
@@ -97,11 +106,14 @@ def tell(desk: Desk, asked: argparse.Namespace, told: storms.Told, times: Sequen
     sent, handled, behind = times
     alerts = asked.alerts // asked.groups * asked.groups
     storms.assert_nothing_lost(desk, told, alerts, asked.groups)
+    runs = storms.assert_within_limits(desk, per_hour=PER_HOUR, at_once=AT_ONCE)
     waits = sorted(told.waits)
     rows = [
         ("deliveries answered 202, all in the log once", f"{len(told.kept):,}"),
         ("alerts, each once", f"{alerts:,}"),
         ("incidents, one for each group", f"{asked.groups}"),
+        (f"runs asked for, of {PER_HOUR} an hour", f"{len(runs.requested)}"),
+        ("runs begun, each once; completed", f"{len(runs.started)}; {len(runs.completed)}"),
         ("all answered after", f"{sent:.1f} s"),
         ("all alerts after", f"{handled:.1f} s"),
         ("entries behind when the last was answered", f"{behind:,.0f}"),

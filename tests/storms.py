@@ -20,6 +20,7 @@ from threading import Event, Thread
 from typing import Any
 
 import psutil
+from notebook_files import code, write_notebook
 from serving import ServeProcess
 from terminal import IMT
 from watchers import free_port
@@ -28,6 +29,15 @@ from imtkit.kit import Desk, intake
 from imtkit.model.entries import WORKSPACE, Entry
 
 SOURCE = '\n[alerts.sources.storm]\nkind = "alertmanager"\nproof = "none"\n'
+RULE = """
+[[alerts.rules]]
+name = "look"
+match = ['alertname="ErrorsHigh"']
+runbooks = ["look"]
+per_hour = {per_hour}
+at_once = {at_once}
+"""
+"""A rule that speaks of every alert of a storm, and may begin few of the runs that it wants."""
 PATIENCE = 90.0
 """How long a sender goes on with one delivery: Alertmanager's own limit is its group_interval."""
 
@@ -350,6 +360,62 @@ def found_in(desk: Desk) -> Found:
         elif entry.type == "run.requested":
             found.requested.append(entry)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The runs that a storm's rule asked for, and those of them that workers began and ended."""
+
+    requested: tuple[str, ...]
+    started: tuple[str, ...]
+    completed: tuple[str, ...]
+
+
+def with_rule(workspace: Path, *, per_hour: int, at_once: int) -> None:
+    """Let a workspace know the storm's sender, and run a runbook for its alerts within limits."""
+    write_notebook(workspace / "runbooks" / "look.ipynb", [code("look", "print('looked')")])
+    with (workspace / "imt.toml").open("a") as settings:
+        settings.write(SOURCE + RULE.format(per_hour=per_hour, at_once=at_once))
+
+
+def asked_for(desk: Desk) -> list[tuple[str, str]]:
+    """The runs that were asked for, each with its incident."""
+    entries = (one for one in desk.store.entries() if one.type == "run.requested")
+    return [(one.incident, str(one.data["run"])) for one in entries]
+
+
+def is_all_run(desk: Desk, asked: Sequence[tuple[str, str]]) -> bool:
+    """Whether these runs have ended."""
+    runs = [desk.store.incident(incident).run(run) for incident, run in asked]
+    return all(run is not None and run.is_over for run in runs)
+
+
+def assert_within_limits(desk: Desk, *, per_hour: int, at_once: int) -> Begun:
+    """The rule asked for no more than it may in each hour, and in each incident at once; what it
+    asked for was begun once at most, and nothing else was.
+    """
+    told: dict[str, list[str]] = defaultdict(list)
+    going: dict[str, set[str]] = defaultdict(set)
+    hours: Counter[str] = Counter()
+    for entry in desk.store.entries():
+        run = str(entry.data.get("run", ""))
+        told[entry.type].append(run)
+        if entry.type == "rule.counted":
+            hours[str(entry.key).rpartition("/")[0]] += 1
+        elif entry.type == "run.requested":
+            going[entry.incident].add(run)
+            assert len(going[entry.incident]) <= at_once, f"too many at once: {entry.incident}"
+        elif entry.type == "run.finished":
+            going[entry.incident].discard(run)
+            if entry.data["status"] == "completed":
+                told["completed"].append(run)
+    assert max(hours.values(), default=0) <= per_hour
+    asked, started = told["run.requested"], told["run.started"]
+    assert len(asked) <= hours.total(), "more runs were asked for than numbers were taken"
+    assert len(set(asked)) == len(asked)
+    assert len(set(started)) == len(started), "a run was begun twice"
+    assert set(started) <= set(asked), "a run was begun that nobody asked for"
+    return Begun(tuple(asked), tuple(started), tuple(told["completed"]))
 
 
 def is_handled(desk: Desk, told: Told) -> bool:
