@@ -41,11 +41,10 @@ def lab(
     """Open JupyterLab in the workspace, or a copy of a runbook in it."""
     from imtkit.lab.serve import check_root
 
+    settings = face.settings()
     check_root("imt lab", more)
     notebook = _copy(face, runbook, incident_id) if runbook else None
-    become_lab(
-        face, face.settings(), port=port, notebook=notebook, open_browser=not no_browser, more=more
-    )
+    become_lab(face, settings, port=port, notebook=notebook, open_browser=not no_browser, more=more)
 
 
 @click.command(cls=Verb, examples=("imt worker", "imt worker --port 8890"))
@@ -57,8 +56,9 @@ def worker(face: Face, port: int, more: tuple[str, ...]) -> None:
     """Carry out runs on warm kernels: 'imt lab' without a browser."""
     from imtkit.lab.serve import HEADLESS, check_root
 
+    settings = face.settings()
     check_root("imt worker", more)
-    become_lab(face, face.settings(), port=port, open_browser=False, more=(*HEADLESS, *more))
+    become_lab(face, settings, port=port, open_browser=False, more=(*HEADLESS, *more))
 
 
 def become_lab(  # each is an option of `imt lab`

@@ -40,7 +40,10 @@ def take(face: Face, run: str, no_browser: bool, more: tuple[str, ...]) -> None:
     """Take a run over by hand, on its kernel where that lives."""
     from imtkit.kit import handover, running
     from imtkit.lab import reach
+    from imtkit.lab.serve import check_root
 
+    if reach.server_of(face.settings()) is None:  # this command will become one
+        check_root(f"imt take {run}", more)
     with face.desk() as desk:
         running.reap(desk)
         taken, settings = handover.take(desk, run), desk.settings

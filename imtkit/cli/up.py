@@ -40,12 +40,14 @@ Child = subprocess.Popen[bytes]
 def up(face: Face, port: int | None, more: tuple[str, ...]) -> None:
     """Start 'imt serve' and one 'imt worker' together; Ctrl-C ends both."""
     from imtkit.cli.serve import listening_at
+    from imtkit.kit import alerts
     from imtkit.lab.serve import check_root
     from imtkit.web import server
 
     settings = face.settings()
     check_root("imt up", more)
-    # Whether it can be listened at is said now, and not in the middle of what two processes say.
+    # What is wrong with the rules or the address is said now, not in the middle of what two say.
+    alerts.checked_playbook(settings)
     server.bound_socket(listening_at(settings, "", port), command="imt up").close()
     told = () if port is None else ("--port", str(port))
     with _told_to_end() as is_told, _running(face, settings) as children:

@@ -279,8 +279,8 @@ def test_up_starts_both_and_ends_both(workspace: Path, how: str):
         assert "'imt worker' ended (SIGKILL), and with it the other." in err
 
 
-def test_up_says_first_that_a_port_is_taken(workspace: Path):
-    """The address, and the command that takes another; nothing else is begun."""
+def test_up_says_first_what_is_wrong(workspace: Path):
+    """With the rules; with the address, and the command that takes another; nothing is begun."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         done = imt_process(*UP, "--port", str(port), cwd=workspace)
@@ -288,6 +288,11 @@ def test_up_says_first_that_a_port_is_taken(workspace: Path):
     assert done.err.startswith(f"Error: Another program listens on 127.0.0.1:{port} already.")
     assert "imt up --port" in done.err
     assert len(done.err.splitlines()) == 2
+    with (workspace / "imt.toml").open("a") as file:
+        file.write('\n[[alerts.rules]]\nname = "r"\nmatch = ["x"]\nrunbooks = ["no-such"]\n')
+    done = imt_process(*UP, cwd=workspace)
+    assert (done.code, done.out, len(done.err.splitlines())) == (4, "", 2)
+    assert "'r'" in done.err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is asked whether root is meant")
