@@ -21,6 +21,7 @@
   const told = {
     clock,
     date: clock,
+    until: (moment) => `until ${clock(moment)}`,
     age: (moment) => span((Date.now() - moment) / 1000),
     ago: (moment) => `${span((Date.now() - moment) / 1000)} ago`,
     left: (moment) => {
@@ -34,7 +35,7 @@
     for (const one of inside.querySelectorAll("time[data-as]")) {
       const moment = new Date(one.dateTime);
       if (Number.isNaN(moment.valueOf()) || !told[one.dataset.as]) continue;
-      const text = told[one.dataset.as](moment);
+      const text = (one.dataset.before || "") + told[one.dataset.as](moment);
       if (one.textContent !== text) one.textContent = text;
       if (!one.title) one.title = moment.toLocaleString([], { dateStyle: "full", timeStyle: "long" });
     }
@@ -195,6 +196,7 @@
     location.reload();
   });
 
+  document.documentElement.classList.add("scripted");
   remember(document);
   dress(document);
   setInterval(() => tellTimes(document), 1000);

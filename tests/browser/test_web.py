@@ -30,7 +30,7 @@ pytestmark = pytest.mark.browser
 SCREENSHOTS = os.environ.get("IMT_SCREENSHOTS", "")
 """A folder to keep pictures of the pages in, for somebody to look at."""
 ROOT = Path(__file__).resolve().parents[2]
-LONG = "W" * 10_000
+LONG = "W" * 3_000
 HOSTILE = f"<img src=x onerror=\"document.title='owned'\"> \u202egnp.exe {LONG}"
 
 
@@ -235,7 +235,8 @@ def test_times_are_the_readers_own(visit: Callable[..., Page], bob: Desk, web: W
     )
     assert line.inner_text() == shown
     assert line.get_attribute("title")
-    assert re.fullmatch(r"\d+ s", page.locator("time[data-as=age]").first.inner_text())
+    age = page.locator("time[data-as=age]").first
+    page.wait_for_function("e => /^open for \\d+ s$/.test(e.textContent)", arg=age.element_handle())
 
 
 @pytest.mark.parametrize("scripts", [True, False])
@@ -326,7 +327,7 @@ def test_every_page_is_accessible_and_no_wider_than_its_screen(
     for name, path in pages.items():
         page.goto(origin + path)
         page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-        results = Axe().run(page)
+        results = Axe().run(page, options={"resultTypes": ["violations"]})
         assert results.violations_count == 0, f"{name}: {results.generate_report()}"
         sizes = ["390x844"] if device == "phone" else ["1280x900", "640x450"]
         for size in sizes:
