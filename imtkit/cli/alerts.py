@@ -17,6 +17,7 @@ from imtkit.model.words import moment_text, one_line, size_text, value_text
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from imtkit.config import Settings
     from imtkit.config.alerts import SourceSettings
     from imtkit.kit import Desk
     from imtkit.kit.alert_rules import Explanation, Foreseen, Judged
@@ -116,9 +117,7 @@ def test(face: Face, files: tuple[Path, ...]) -> None:
 
     settings = face.settings()
     results = kit.run(settings, kit.read_tests(settings, files))
-    for rule in settings.alerts.rules:
-        if rule.is_unlimited and not face.is_json:
-            face.say(f"The rule '{one_line(rule.name)}' runs without a limit. {_LIMITS}")
+    _warn_of_storms(face, settings)
     failed = [one for one in results if one.differences]
     lines = [line for one in results for line in _result_lines(one)]
     if results or face.is_json:
@@ -175,6 +174,12 @@ def retry(face: Face, places: tuple[int, ...], is_all: bool) -> None:
     if failed := [one for one in done if one.reason]:
         count = f"{len(failed)} of {len(done)} deliver{'ies are' if len(done) > 1 else 'y is'}"
         raise ImtkitError(f"{count} refused still.", hint="Mend the reason, and retry.")
+
+
+def _warn_of_storms(face: Face, settings: Settings) -> None:
+    for rule in settings.alerts.rules:
+        if rule.is_unlimited and not face.is_json:
+            face.say(f"The rule '{one_line(rule.name)}' runs without a limit. {_LIMITS}")
 
 
 _NOTHING = "The payload holds no alert."
