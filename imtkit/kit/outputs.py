@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imtkit.contracts import Query
-from imtkit.errors import ConfigError, NotFoundError, RecordError, ServiceError
+from imtkit.errors import ConfigError, NotFoundError, RecordError, ServiceError, StoreError
 from imtkit.kit import unsent
 from imtkit.kit.desk import Desk
 from imtkit.model.copies import SENT, Copy, is_to_be_sent, notebooks, sent_copies, written_attempt
@@ -86,7 +86,7 @@ def send_if_possible(desk: Desk) -> str:
         return ""
     try:
         send(desk)
-    except (ServiceError, ConfigError) as error:
+    except (ServiceError, ConfigError, StoreError) as error:
         return f"Not sent yet: {error} Later: imt outputs send"
     return ""
 

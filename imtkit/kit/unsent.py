@@ -95,9 +95,17 @@ def one_sender(desk: Desk) -> Iterator[None]:
     """Lets one thread of one process of the workspace send at a time, or older states could
     come after newer ones. The lock ends with its process.
     """
-    folder = _folder(desk)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    path = _folder(desk) / ".lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror}.",
+            hint="Free some space or make the folder writable, and try again.",
+            retryable=True,
+        ) from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

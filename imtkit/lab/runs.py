@@ -17,10 +17,11 @@ from imtkit.config.place import place_in
 from imtkit.errors import ImtkitError, InputError, NotFoundError, RunError, StateError
 from imtkit.kit import Desk, expectation, handover, incidents, resume, running
 from imtkit.kit.documents import plain
+from imtkit.kit.outputs import SENDER
 from imtkit.kit.runs import Control, OnStep, lease_folder, require_completed
+from imtkit.kit.sender import Sender
 from imtkit.lab.held import Ahead, HeldKernels, ServerKernel
 from imtkit.lab.office import Office
-from imtkit.lab.sending import Sending
 from imtkit.model.entries import AUTOMATION
 from imtkit.model.gates import ANEW
 from imtkit.model.incident import Run
@@ -38,6 +39,9 @@ SERVER_ENDS = "the Jupyter server that ran it was told to end"
 """Why a run is cancelled whose server ends."""
 
 _LOOK_SECONDS = 1.0
+_SENDING_SECONDS = 10.0
+"""How long a server that ends waits until the outputs of its runs are sent."""
+
 _REAP_EVERY = 60
 """Looks between two passes of the reaper."""
 
@@ -87,7 +91,7 @@ class ServerRuns:
         self._renewed: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
         self._is_ending = False
-        self._sending = Sending(office)
+        self._sender = Sender(lambda task: office.now(task, actor=SENDER))
 
     async def start(self, settings: Settings) -> None:
         """Begin to look after runs."""
@@ -95,7 +99,7 @@ class ServerRuns:
         self._settings = settings
         self._hands = ThreadPoolExecutor(settings.kernels.runs_at_once, thread_name_prefix="run")
         self._watch = asyncio.create_task(self._look_after())
-        self._sending.start(settings)
+        self._sender.start(settings)
         self._hands.submit(load_engine)  # the first run need not wait for the imports
 
     async def close(self) -> None:
@@ -111,7 +115,7 @@ class ServerRuns:
         for held in self._kernels.all():
             await self._kernels.end(held.run)
             leases.drop(self._settings.leases, held.run)
-        await asyncio.to_thread(self._sending.stop)
+        await asyncio.to_thread(self._sender.stop, _SENDING_SECONDS)
 
     def begin(self, task: Task, asked: Asked, control: Control) -> Job:
         """Have a run carried out as soon as there is room.
@@ -178,7 +182,7 @@ class ServerRuns:
 
     def _over(self, job: Job) -> None:
         self._jobs.discard(job)
-        self._sending.wake()
+        self._sender.wake()
         if not job.done.cancelled():
             job.done.result()  # a fault of ours goes to the server's log, with its traceback
 

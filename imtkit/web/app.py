@@ -19,6 +19,8 @@ from imtkit.config import Settings
 from imtkit.contracts import Query
 from imtkit.errors import ConfigError, StoreError
 from imtkit.kit import Desk, requests, running
+from imtkit.kit.outputs import SENDER
+from imtkit.kit.sender import Sender
 from imtkit.model.entries import WORKSPACE
 from imtkit.model.lifecycle import STATUSES
 from imtkit.runs.queue import Queue
@@ -57,6 +59,7 @@ class House:
     queue: Queue | None = field(init=False)
     consumer: Consumer = field(init=False)
     receiver: Receiver = field(init=False)
+    sender: Sender = field(init=False)
 
     def __post_init__(self) -> None:
         serve = self.settings.serve
@@ -72,18 +75,21 @@ class House:
             on_kept=self.consumer.wake,
         )
         self.receiver = Receiver(self.settings, self.writer, self.metrics)
+        self.sender = Sender(lambda task: self.office.now(task, actor=SENDER))
 
     def start(self) -> None:
         """Begin to keep, and to work through what is kept."""
         self.writer.start()
         self.consumer.start()
         self.receiver.start()
+        self.sender.start(self.settings)  # records that are built here
 
     def close(self) -> None:
         """Keep what was accepted, and let go of everything."""
         self.receiver.close()
         self.writer.close(_ENDING_SECONDS)
         self.consumer.close(_ENDING_SECONDS)
+        self.sender.stop(_ENDING_SECONDS)
         if self.queue is not None:
             self.queue.close()
         self.office.close()

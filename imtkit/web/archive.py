@@ -12,7 +12,8 @@ from imtkit.contracts import Query
 from imtkit.errors import ConfigError, NotFoundError, RecordError, ServiceError
 from imtkit.kit import Desk, copies
 from imtkit.kit.desk import id_of
-from imtkit.model.incident import Summary
+from imtkit.kit.outputs import built_last
+from imtkit.model.incident import Incident, Summary
 from imtkit.web.asked import Asked
 from imtkit.web.drawing import GUARDED
 
@@ -85,6 +86,12 @@ async def listed(asked: Asked) -> Response:
         return sorted(found, key=lambda one: one.built_at, reverse=True)[:_MOST]
 
     return asked.page("archive.html", kept=await asked.work(look))
+
+
+def has_record(desk: Desk, incident: Incident) -> bool:
+    """Whether the archive has an incident's record, here or where outputs are sent."""
+    is_here = (desk.folder(incident.id) / "record" / _INDEX).is_file()
+    return is_here or (bool(desk.settings.depot.address) and bool(built_last(incident)))
 
 
 async def file(asked: Asked) -> Response:

@@ -21,7 +21,7 @@ from imtkit.model.gate_drawing import gate_facts, gate_state_in, gate_title
 from imtkit.model.gates import Gate
 from imtkit.model.incident import Alert, Incident, Summary
 from imtkit.model.words import one_line, sentence
-from imtkit.web import moves
+from imtkit.web import archive, moves
 from imtkit.web.asked import Asked
 from imtkit.web.drawing import status_of
 from imtkit.web.live import Tail
@@ -52,7 +52,7 @@ _NEXT: Mapping[str, tuple[str, str]] = {
 _STORMY: Mapping[str, str] = {"alert.received": "fired", "alert.resolved": "are over"}
 _STORM = 4
 """So many alerts one after another are one line of the timeline, to be opened."""
-_MINOR = ("step.", "measure.", "checklist.", "record.", "runbook.", "deliver")
+_MINOR = ("step.", "measure.", "checklist.", "record.", "notebook.", "runbook.", "deliver")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ async def shown(
             "milestones": milestones(incident),
             "said_of": partial(sentence, incident=incident),
             "lines": list(_lines(incident, None if is_whole else _LINES)),
-            "has_record": (desk.folder(incident.id) / "record" / "index.html").is_file(),
+            "has_record": archive.has_record(desk, incident),
         }
 
     found = await asked.work(look)

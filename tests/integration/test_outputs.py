@@ -34,6 +34,7 @@ from imtkit.kit import (
     running,
     runs,
 )
+from imtkit.kit import requests as requested
 from imtkit.lab import reach
 from imtkit.model.copies import SENT
 from imtkit.model.incident import Run
@@ -363,6 +364,33 @@ def test_a_server_sends_by_itself(machine: Callable[..., Desk], tmp_path: Path) 
         until(lambda: sent(ann, run) == [1], 60)
     path = tmp_path / "shared" / run.incident / Path(run.output_path).name
     assert path.read_text() == notebook(ann, run)
+
+
+@pytest.mark.postgres
+def test_a_worker_goes_on_with_what_another_machines_worker_left(
+    machine: Callable[..., Desk], s3: S3, postgres_database: str
+) -> None:
+    """It parked there and was sent; that worker is killed, somebody answers, this one goes on."""
+    address = f"s3://{s3.bucket()}/ops"
+    ann = machine("ann", address, url=s3.url, log=postgres_database)
+    bob = machine("bob", address, url=s3.url, log=postgres_database)
+    opened = incidents.open_(ann, Opening("The shop is slow")).id
+    asked = requested.request(ann, opened, "asks", priority=1)
+    with ExitStack() as queue:
+        waiting = requested.open_queue(ann.settings)
+        queue.callback(waiting.close)
+        with running_lab(ann.settings.root) as lab:
+            requested.enqueue_requested(ann, waiting)
+            until(lambda: sent(ann, asked) == [1], 90)
+            lab.process.kill()
+            lab.process.wait()
+        answered(bob, resume.find(bob, asked.id))
+        with running_lab(bob.settings.root):
+            until(lambda: sent(bob, asked) == [1, 2], 90)
+    done = resume.find(bob, asked.id)
+    assert done.status == "completed", done.error
+    assert "the second half" in notebook(bob, done)
+    assert records.build(bob, opened).problems == ()
 
 
 def test_the_archive_shows_another_machines_record(
