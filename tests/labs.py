@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any
 
 import nbformat
 import psutil
+import pytest
 import requests
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
@@ -27,6 +29,9 @@ from imtkit.model.gates import MIME_TYPE as GATE_MIME_TYPE
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "a-token-for-tests"
+_RENAMED = (
+    "import os, socket, sys; socket.sethostname(sys.argv[1]); os.execvp(sys.argv[2], sys.argv[2:])"
+)
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
@@ -74,10 +79,12 @@ def running_lab(
     environment: Mapping[str, str] | None = None,
     extra: Sequence[str] = (),
     is_workspace_gone: bool = False,
+    host: str = "",
 ) -> Iterator[Lab]:
     """JupyterLab as ``imt lab`` starts it, with the labextension of this checkout.
 
-    ``is_workspace_gone``: the folder is no workspace any more when the server starts.
+    ``is_workspace_gone``: the folder is no workspace any more when the server starts. ``host``:
+    what the machine is called to it, if not as it is.
     """
     # Short, because the kernels' sockets lie in it and their paths have a limit.
     home = Path(mkdtemp(prefix="imt-lab-"))
@@ -112,7 +119,7 @@ def running_lab(
     log = home / "server.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            command.arguments,
+            [*_on_host(host), *command.arguments],
             env={**command.environment, **own},
             cwd=command.folder,
             stdout=sink,
@@ -125,6 +132,17 @@ def running_lab(
         finally:
             _end(process)
             shutil.rmtree(home, ignore_errors=True)
+
+
+def _on_host(name: str) -> list[str]:
+    """What to put before a command so that to it the machine is called this: Linux can do that."""
+    if not name:
+        return []
+    unshare = ["unshare", "--uts"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--uts"]
+    rename = [*unshare, sys.executable, "-c", _RENAMED, name]
+    if subprocess.run([*rename, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this system lets nobody give a process a host name of its own (unshare)")
+    return rename
 
 
 def _address(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:

@@ -49,7 +49,10 @@ def ended_by_signal(stop: Stop) -> Iterator[None]:
 
 @click.command(
     cls=Verb,
-    examples=("imt run http-service -p url=https://shop.example/health --incident INC-2026-0042",),
+    examples=(
+        "imt run http-service -p url=https://shop.example/health --incident INC-2026-0042",
+        "imt run host --queue",
+    ),
 )
 @click.argument("runbook")
 @click.option(
@@ -60,6 +63,7 @@ def ended_by_signal(stop: Stop) -> Iterator[None]:
 @click.option("--timeout", type=SECONDS, help="The most seconds that a step may take.")
 @click.option("--deadline", type=SECONDS, help="The most seconds that the run may take.")
 @click.option("--here", is_flag=True, help="In this process, though a Jupyter server is up.")
+@click.option("--queue", "is_queued", is_flag=True, help="Leave it to a worker that has room.")
 @writes
 @pass_face
 def run(
@@ -68,9 +72,8 @@ def run(
     *,
     runbook: str,
     pairs: tuple[tuple[str, str], ...],
-    timeout: float | None,
-    deadline: float | None,
     here: bool,
+    is_queued: bool,
     **where: Any,
 ) -> None:
     """Run a runbook, by its name or its path.
@@ -80,7 +83,11 @@ def run(
     from imtkit.kit import runbooks
 
     order = {**where, "mode": where["mode"] or "", "parameters": table_from_pairs(pairs)}
-    order |= {"timeout": timeout, "deadline": deadline}
+    if is_queued:
+        if here or order["timeout"] or order["deadline"]:
+            raise click.UsageError("--queue goes with none of --here, --timeout, --deadline.")
+        _ask_for(face, runbook, order)
+        return
     settings = face.settings()
     found = runbooks.find(settings, runbook)
     if sys.stderr.isatty():  # whoever waits sees that it begins, before what is heavy is loaded
@@ -92,6 +99,29 @@ def run(
     from imtkit.cli import remote
 
     remote.run(face, server, found, order)
+
+
+def _ask_for(face: Face, runbook: str, order: Mapping[str, Any]) -> None:
+    """Have it wait for a worker, wherever one is."""
+    from imtkit.errors import StoreError
+    from imtkit.kit import expectation, requests
+
+    where = {name: order[name] for name in ("mode", "parameters")}
+    queue = requests.open_queue(face.settings())
+    try:
+        with face.desk() as desk:
+            asked = requests.request(desk, order["incident_id"], runbook, **where)
+            try:
+                requests.enqueue_requested(desk, queue, incident_ids=[asked.incident])
+                if not queue.is_served:
+                    face.say("No worker is up to begin it. Start one: imt worker")
+            except StoreError as error:  # the log has it, and workers look there
+                face.say(f"{error} A worker finds the run in the log, a little later.")
+            [document] = expectation.documents(desk, [asked])
+    finally:
+        queue.close()
+    words = f"{asked.incident}: {asked.runbook} is queued, run {asked.id}."
+    face.give(document, f"{words} Follow it: imt runs show {asked.id} --follow")
 
 
 def _server(settings: Settings, runbook: Runbook, given: Mapping[str, str]) -> Server | None:

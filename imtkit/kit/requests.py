@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from imtkit.config import Settings
 from imtkit.contracts import Query
-from imtkit.errors import ImtkitError, StateError
+from imtkit.errors import ImtkitError, InputError, NotFoundError, StateError
 from imtkit.kit import handover, incidents, resume, runbooks, running
 from imtkit.kit.desk import Desk
-from imtkit.kit.runs import Control, OnStep, new_run_id, run_key, start, the_run
+from imtkit.kit.runs import (
+    Control,
+    OnStep,
+    incident_of_mode,
+    new_run_id,
+    open_for,
+    start,
+    the_run,
+)
 from imtkit.model.entries import Draft
 from imtkit.model.entry_data import number_of, text_of
 from imtkit.model.incident import QUEUED, Incident, Run
@@ -19,6 +28,7 @@ from imtkit.runs import queue as queues
 from imtkit.runs.lease import Process, process_told, this_process
 from imtkit.runs.parameters import checked_values
 from imtkit.runs.queue import LAST, Queue, Request, executor_name
+from imtkit.runs.runbook import Runbook
 
 WORKER_ENDS = "its worker was told to end; another worker goes on with it"
 """Why a requested run stopped that is to be gone on with, although nobody cancelled it."""
@@ -37,16 +47,23 @@ def request(
     name: str,
     *,
     parameters: Mapping[str, Any] | None = None,
+    mode: str = "",
     priority: int = LAST,
 ) -> Run:
     """Ask for a run of a runbook; it is queued, and a worker takes it when it is its turn.
 
-    ``priority`` 1 comes first. NotFoundError and ParameterError as when it is run at once. Who
-    asks has it put in the queue with ``enqueue_requested``.
+    ``priority`` 1 comes first. Without an incident ('') one is opened, in this mode (live); a
+    named one must be of it. NotFoundError and ParameterError as when it is run at once,
+    InputError for a notebook that workers would not find by its name. Who asks has it put in the
+    queue with ``enqueue_requested``.
     """
     runbook = runbooks.find(desk.settings, name)
+    _require_known(desk.settings, runbook)
     values = checked_values(runbook.parameters, parameters or {}, runbook=runbook.name)
-    incident = incidents.get(desk, incident_id)
+    if incident_id:
+        incident = incident_of_mode(desk, incident_id, mode)
+    else:
+        incident = open_for(desk, runbook, mode)
     about = {
         "run": new_run_id(desk.clock.now()),
         "runbook": runbook.name,
@@ -57,6 +74,17 @@ def request(
     asked = desk.draft("run.requested", about, key=f"request/{about['run']}")
     desk.store.append(incident.id, asked)
     return the_run(incidents.get(desk, incident.id), str(about["run"]))
+
+
+def _require_known(settings: Settings, runbook: Runbook) -> None:
+    """InputError unless the runbook's name leads to it: a worker is told no more than that."""
+    with suppress(NotFoundError):
+        if runbooks.find(settings, runbook.name).path.samefile(runbook.path):
+            return
+    raise InputError(
+        f"{runbook.path} is none of the workspace's runbooks; a worker would not find it.",
+        hint="Put it into runbooks/, or run it here: leave --queue out.",
+    )
 
 
 def open_queue(settings: Settings) -> Queue:
@@ -126,7 +154,8 @@ def carry_out(
 
     Called again, after the death of the worker that was at it: what never began begins; what
     stopped with its worker is resumed, on a new kernel; all else is as it should be, and stays.
-    An error that is not ``retryable`` and kept it from beginning ends it as failed.
+    An error that is not ``retryable`` and kept it from beginning, or from going on, ends it as
+    failed: a person may mend the reason and resume it.
     """
     run = find(desk, asked)
     if run.status == QUEUED:
@@ -138,6 +167,10 @@ def carry_out(
         return resume.resume(desk, run.id, on_step=on_step, control=control)
     except StateError:
         return find(desk, asked)  # somebody else has just gone on with it
+    except ImtkitError as error:
+        if not error.retryable:
+            _give_up(desk, run, error)
+        raise
 
 
 def _begin(
@@ -159,20 +192,21 @@ def _begin(
                 return find(desk, asked)  # another worker began it, or a person cancelled it
             raise
         if not error.retryable:
-            _refuse(desk, run, error)
+            _give_up(desk, run, error)
         raise
 
 
-def _refuse(desk: Desk, run: Run, error: ImtkitError) -> None:
-    """Write down that a requested run cannot begin, and why."""
+def _give_up(desk: Desk, run: Run, error: ImtkitError) -> None:
+    """Write down that a requested run cannot begin, or go on, and why."""
 
-    def unless_begun(incident: Incident) -> Sequence[Draft]:
-        if the_run(incident, run.id).status != QUEUED:
+    def unless_it_did(incident: Incident) -> Sequence[Draft]:
+        now = the_run(incident, run.id)
+        if (now.status, now.attempt) != (run.status, run.attempt):
             return []
-        told = {"run": run.id, "status": "failed", "error": str(error)}
-        return [desk.draft("run.finished", told, key=f"{run_key(run.id)}/refused")]
+        why = str(error) if run.status == QUEUED else f"It cannot go on: {error}"
+        return [desk.draft("run.finished", {"run": run.id, "status": "failed", "error": why})]
 
-    desk.store.change(run.incident, unless_begun)
+    desk.store.change(run.incident, unless_it_did)
 
 
 def _without_the_dead(desk: Desk, run: Run, is_gone: IsGone) -> Run:

@@ -113,19 +113,11 @@ def start(  # noqa: PLR0913 # each is an option of `imt run`
     values = with_secrets(runbook, given)
     check_kernel(runbook)
     if incident_id:
-        incident = incidents.get(desk, incident_id)
-        if mode and mode != incident.mode:
-            raise InputError(
-                f"{incident.id} is a {incident.mode} incident; a {mode} run does not belong in it.",
-                hint="Leave --mode out, or --incident.",
-            )
+        incident = incident_of_mode(desk, incident_id, mode)
     if control and control.foresee and runbook.language == "python":
         control.foresee(runbook.kernel, desk.settings.root)
     if not incident_id:
-        incident = incidents.open_(
-            desk,
-            Opening(f"Run of {runbook.title}", services=runbook.services, mode=mode or "live"),
-        )
+        incident = open_for(desk, runbook, mode)
     if any(p.name == "incident_id" for p in runbook.parameters):
         values = {"incident_id": incident.id, **values}
     begun_at = desk.clock.now()
@@ -144,6 +136,23 @@ def start(  # noqa: PLR0913 # each is an option of `imt run`
     with surely_told(desk, attempt.incident_id, attempt.run_id) as patient:
         _log_started(patient, attempt, about, is_requested=bool(run_id))
     return carry_out(desk, attempt, on_step, control)
+
+
+def incident_of_mode(desk: Desk, incident_id: str, mode: str) -> Incident:
+    """An incident in which a run of this mode belongs, or of any; InputError when it does not."""
+    incident = incidents.get(desk, incident_id)
+    if mode and mode != incident.mode:
+        raise InputError(
+            f"{incident.id} is a {incident.mode} incident; a {mode} run does not belong in it.",
+            hint="Leave --mode out, or --incident.",
+        )
+    return incident
+
+
+def open_for(desk: Desk, runbook: Runbook, mode: str) -> Incident:
+    """A new incident for a run that was asked for without one."""
+    title = f"Run of {runbook.title}"
+    return incidents.open_(desk, Opening(title, services=runbook.services, mode=mode or "live"))
 
 
 def _log_started(

@@ -17,7 +17,7 @@ from labs import ROOT, Lab, running_lab
 from notebook_files import code, write_notebook
 from terminal import imt_process
 
-from imtkit.errors import StateError
+from imtkit.errors import InputError, NotFoundError, StateError
 from imtkit.kit import Desk, gates, incidents, open_desk, requests, resume, running, runs
 from imtkit.model.incident import Run
 from imtkit.model.opening import Opening
@@ -314,6 +314,30 @@ def test_on_postgresql_a_killed_workers_run_is_taken_over(
     place.close()
 
 
+@pytest.mark.postgres
+def test_a_dead_machines_run_is_taken_over_by_another(
+    tmp_path: Path, postgres_log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hosts of different names share PostgreSQL and outputs: one dies, the other resumes
+    within a minute.
+    """
+    monkeypatch.setenv("IMT_STORE_URL", postgres_log)
+    place = Place(a_workspace(tmp_path / "w"))
+    with ExitStack() as labs:
+        first = labs.enter_context(running_lab(place.folder, host="host-a"))
+        run_id = place.ask("held")
+        place.held_up(run_id)
+        assert place.run(run_id).runner["host"] == "host-a"
+        labs.enter_context(running_lab(place.folder, host="host-b"))
+        first.process.kill()
+        place.flag.touch()
+        done = place.ended(run_id, 90)
+    place.close()
+    assert (done.status, done.attempt) == ("completed", 2), done.error
+    assert done.runner["host"] == "host-b"
+    assert place.written() == [f"{step} {run_id}" for step in ("once", "held", "held", "after")]
+
+
 ALONE = """
 import sys
 from pathlib import Path
@@ -343,6 +367,65 @@ def test_a_run_whose_worker_was_on_another_machine_is_taken_over(place: Place) -
     done = requests.carry_out(place.desk, asked, is_gone=elsewhere.__eq__)
     assert done.status == "completed"
     assert place.written().count(f"once {run_id}") == 1
+
+
+def test_a_run_that_cannot_go_on_says_so_in_its_incident(place: Place) -> None:
+    """Its notebook is gone: it ends as failed, with the reason, and is not tried for ever."""
+    run_id = place.ask("held", is_queued=False)
+    alone = (sys.executable, "-c", ALONE, str(place.folder), run_id, place.incident)
+    worker = subprocess.Popen(alone)
+    place.held_up(run_id)
+    worker.kill()
+    worker.wait()
+    running.reap(place.desk)
+    (place.folder / place.run(run_id).output_path).unlink()
+    assert place.run(run_id).status == "lost"
+    with pytest.raises(NotFoundError, match="no notebook"):
+        requests.carry_out(
+            place.desk, Request(run_id, place.incident), is_gone=lambda one: one.is_gone
+        )
+    ended = place.run(run_id)
+    assert ended.status == "failed"
+    assert "cannot go on" in ended.error
+    assert "no notebook" in ended.error
+    assert requests.enqueue_requested(place.desk, place.queue) == []
+    assert "failed" in imt_process("runs", "list", cwd=place.folder).out
+
+
+def test_a_run_is_left_to_a_worker_from_the_terminal(shared: Place, worker: Lab) -> None:
+    """``imt run --queue`` tells the run's id at once; a worker carries it out."""
+    given = ("-p", f"where={shared.lines}", "--incident", shared.incident)
+    environment = {"IMT_USER": "Bo Berg"}
+    asked = imt_process(
+        "run", "quick", *given, "--queue", "--json", cwd=shared.folder, environment=environment
+    )
+    assert asked.code == 0, asked.err
+    assert "No worker" not in asked.err
+    done = shared.ended(asked.json["id"])
+    assert (done.status, done.incident, done.actor) == ("completed", shared.incident, "Bo Berg")
+
+
+def test_who_asks_without_a_worker_is_told(place: Place) -> None:
+    """The run waits, in an incident of its own; what no worker would find is refused."""
+    environment = {"IMT_USER": "Bo Berg"}
+    asked = imt_process("run", "quick", "--queue", cwd=place.folder, environment=environment)
+    assert asked.code == 0, asked.err
+    assert "No worker is up" in asked.err
+    [run] = [one for one in running.list_(place.desk) if one.runbook == "quick"]
+    assert (run.status, run.id in asked.out) == ("queued", True)
+    assert run.incident != place.incident
+    assert place.queue.waiting([run.id]) == {run.id}
+    elsewhere = copy(place.folder / "runbooks" / "quick.ipynb", place.folder / "mine.ipynb")
+    with pytest.raises(InputError, match="would not find it"):
+        requests.request(place.desk, place.incident, str(elsewhere))
+
+
+def test_a_log_in_memory_has_no_queue(place: Place) -> None:
+    """``imt run --queue`` says so, and stores nothing."""
+    environment = {"IMT_USER": "Bo Berg", "IMT_STORE_URL": "sqlite://"}
+    refused = imt_process("run", "quick", "--queue", cwd=place.folder, environment=environment)
+    assert refused.code != 0
+    assert "in memory has no queue" in refused.err
 
 
 def test_the_queue_is_filled_from_the_log(place: Place) -> None:
