@@ -7,6 +7,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import FrameType
 
 from jupyter_server.extension.application import ExtensionApp
@@ -14,7 +15,7 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Bool
 
 from imtkit.config import Settings
-from imtkit.errors import ImtkitError, StoreError, StoreVersionError
+from imtkit.errors import ImtkitError
 from imtkit.lab import reach
 from imtkit.lab.handlers import routes
 from imtkit.lab.held import HeldKernels
@@ -26,7 +27,7 @@ from imtkit.lab.runs import ServerRuns
 from imtkit.runs.pool import Pool
 
 _AWAY_SECONDS = 2.0
-"""How long until a log that is away is tried again."""
+"""How long until a folder that cannot be written is tried again."""
 
 
 class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's types are skipped
@@ -62,26 +63,28 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """The server answers now: say where, and look after runs.
 
-        A log that is away is waited for: a worker is often started before its database.
+        A folder that cannot be written yet is waited for: a volume may be mounted a moment later.
         """
         try:
             settings = await self.office.settings()
         except ImtkitError as error:
-            if not isinstance(error, StoreError) or isinstance(error, StoreVersionError):
-                serverapp.log.warning("imtkit | no runs here: %s %s", error, error.hint)
-                return
-            serverapp.log.warning("imtkit | no runs here yet, it is tried again: %s", error)
-            self.waiting = asyncio.create_task(self._wait_for_the_log(serverapp))
+            serverapp.log.warning("imtkit | no runs here: %s %s", error, error.hint)
             return
-        await self._begin(settings, serverapp)
+        try:
+            _require_room(settings)
+        except OSError as error:
+            serverapp.log.warning("imtkit | no runs here yet, it is tried again: %s", error)
+            self.waiting = asyncio.create_task(self._wait_for_room(settings, serverapp))
+        else:
+            await self._begin(settings, serverapp)
 
-    async def _wait_for_the_log(self, serverapp: ServerApp) -> None:
+    async def _wait_for_room(self, settings: Settings, serverapp: ServerApp) -> None:
         while True:
             await asyncio.sleep(_AWAY_SECONDS)
-            with suppress(ImtkitError):
-                settings = await self.office.settings()
+            with suppress(OSError):
+                _require_room(settings)
                 break
-        serverapp.log.warning("imtkit | the log is there")
+        serverapp.log.warning("imtkit | %s can be written now", settings.outputs)
         await self._begin(settings, serverapp)
 
     async def _begin(self, settings: Settings, serverapp: ServerApp) -> None:
@@ -115,6 +118,12 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
         await self.queued.close()
         if hasattr(self, "pool"):
             await asyncio.to_thread(self.pool.close)
+
+
+def _require_room(settings: Settings) -> None:
+    """OSError when what runs leave behind cannot be written."""
+    settings.leases.mkdir(mode=0o700, parents=True, exist_ok=True)
+    TemporaryFile(dir=settings.leases).close()
 
 
 def _speak_for(server: ServerApp) -> None:
