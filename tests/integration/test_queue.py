@@ -396,6 +396,7 @@ def test_a_run_is_left_to_a_worker_from_the_terminal(shared: Place, worker: Lab)
     """``imt run --queue`` tells the run's id at once; a worker carries it out."""
     given = ("-p", f"where={shared.lines}", "--incident", shared.incident)
     environment = {"IMT_USER": "Bo Berg"}
+    until(lambda: shared.queue.is_served)  # its server answers a little before that
     asked = imt_process(
         "run", "quick", *given, "--queue", "--json", cwd=shared.folder, environment=environment
     )
