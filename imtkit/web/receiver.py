@@ -37,6 +37,11 @@ KEEP_SECONDS = 4.0
 _TELL_SECONDS = 10.0
 """How often a source's refusals of one kind are logged, at most."""
 
+_QUICK = 16_384
+"""Bytes that are read in a few milliseconds, whatever stands in them. What Amazon signs is not: its
+certificate may have to be fetched.
+"""
+
 _HANDS = 4
 _OUTCOMES: Mapping[int, str] = {
     202: "kept",
@@ -112,33 +117,39 @@ class Receiver:
         if source.proof == "bearer":
             intake.prove(source, request.headers, b"", now=now)
         async with body_of(request, most=self._most_body, room=self._room) as body:
-            loop = asyncio.get_running_loop()
-            posted = await loop.run_in_executor(
-                self._hands,
-                lambda: intake.read(
-                    source,
-                    request.headers,
-                    body,
-                    now=now,
-                    certificates=self._certificates,
-                    silences=self._silences,
-                ),
-            )
+            posted = await self._read(source, request.headers, body, now)
             if posted.confirm:
                 return await self._confirmed(source, posted)
             return await self._kept(posted)
 
+    async def _read(
+        self, source: SourceSettings, headers: Mapping[str, str], body: bytes, now: datetime
+    ) -> Posted:
+        """What was posted; where that may take a while it is found out beside the event loop."""
+
+        def read() -> Posted:
+            return intake.read(
+                source,
+                headers,
+                body,
+                now=now,
+                certificates=self._certificates,
+                silences=self._silences,
+            )
+
+        if len(body) <= _QUICK and source.kind != "sns":
+            return read()  # sooner done than handed over
+        return await asyncio.get_running_loop().run_in_executor(self._hands, read)
+
     async def _kept(self, posted: Posted) -> Response:
-        waiting = self._writer.offer(posted)
-        if waiting is None:
+        kept = self._writer.offer(posted)
+        if kept is None:
             raise HTTPException(503, "Too many deliveries wait to be kept.", RETRY)
-        kept = asyncio.wrap_future(waiting)
         kept.add_done_callback(lambda one: one.cancelled() or one.exception())  # it may come late
-        try:
-            async with asyncio.timeout(KEEP_SECONDS):
-                place = await asyncio.shield(kept)
-        except TimeoutError:
-            raise HTTPException(503, "The log takes too long.", RETRY) from None
+        await asyncio.wait((kept,), timeout=KEEP_SECONDS)
+        if not kept.done():
+            raise HTTPException(503, "The log takes too long.", RETRY)
+        place = kept.result()
         return JSONResponse({"delivery": place}, 202)
 
     async def _confirmed(self, source: SourceSettings, posted: Posted) -> Response:

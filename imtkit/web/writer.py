@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Condition, Thread
@@ -26,7 +26,7 @@ _MOST_BYTES_AT_ONCE = 32 * 2**20
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     posted: Posted
-    kept: Future[int]
+    kept: asyncio.Future[int]
 
     @property
     def size(self) -> int:
@@ -70,9 +70,12 @@ class Writer:
         """Begin to keep what is offered."""
         self._thread.start()
 
-    def offer(self, posted: Posted) -> Future[int] | None:
-        """The delivery's position in the chain, once it is on disk; None when too many wait."""
-        one = _Waiting(posted, Future())
+    def offer(self, posted: Posted) -> asyncio.Future[int] | None:
+        """The delivery's position in the chain, once it is on disk; None when too many wait.
+
+        To be called on the event loop that waits for it.
+        """
+        one = _Waiting(posted, asyncio.get_running_loop().create_future())
         with self._changed:
             is_full = len(self._waiting) >= self._most or (
                 self._bytes + one.size > self._most_bytes and self._waiting
@@ -91,9 +94,8 @@ class Writer:
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join(seconds)
-        for one in list(self._waiting):
-            if not one.kept.done():
-                one.kept.set_exception(StoreError("The server ends.", retryable=True))
+        left = list(self._waiting)
+        _answer(left, [StoreError("The server ends.", retryable=True) for _ in left])
 
     def _work(self) -> None:
         with suppress(ImtkitError):  # it may be there when it is needed
@@ -121,21 +123,33 @@ class Writer:
             )
         except InputError as error:
             if len(batch) == 1:
-                batch[0].kept.set_exception(error)
+                _answer(batch, [error])
                 return
             for one in batch:  # one that cannot be kept takes no other with it
                 self._keep([one])
         except ImtkitError as error:
-            self._fail(batch, error)
+            _answer(batch, [error] * len(batch))
         except Exception as error:  # the outermost frame of this thread, which must not end
             log.exception("Deliveries could not be kept.")
-            self._fail(batch, error)
+            _answer(batch, [error] * len(batch))
         else:
             self._metrics.appended()
-            for one, entry in zip(batch, entries, strict=True):
-                one.kept.set_result(entry.n)
+            _answer(batch, [entry.n for entry in entries])
             self._on_kept(max(entry.n for entry in entries))
 
-    def _fail(self, batch: list[_Waiting], error: Exception) -> None:
-        for one in batch:
-            one.kept.set_exception(error)
+
+def _answer(batch: Sequence[_Waiting], answers: Sequence[int | Exception]) -> None:
+    """Tell all who wait what became of theirs: their event loop is woken once for a batch."""
+    if batch:
+        with suppress(RuntimeError):  # the loop is over, and nobody waits
+            batch[0].kept.get_loop().call_soon_threadsafe(_settle, batch, answers)
+
+
+def _settle(batch: Sequence[_Waiting], answers: Sequence[int | Exception]) -> None:
+    for one, answer in zip(batch, answers, strict=True):
+        if one.kept.done():
+            continue
+        if isinstance(answer, Exception):
+            one.kept.set_exception(answer)
+        else:
+            one.kept.set_result(answer)
