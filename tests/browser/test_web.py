@@ -30,6 +30,8 @@ pytestmark = pytest.mark.browser
 SCREENSHOTS = os.environ.get("IMT_SCREENSHOTS", "")
 """A folder to keep pictures of the pages in, for somebody to look at."""
 ROOT = Path(__file__).resolve().parents[2]
+SEEN_AGAIN = ("list", "incident", "run", "runs", "trouble", "login")
+"""The pages that have between them all there is to be seen: axe looks at them in the dark too."""
 LONG = "W" * 3_000
 HOSTILE = f"<img src=x onerror=\"document.title='owned'\"> \u202egnp.exe {LONG}"
 
@@ -327,8 +329,9 @@ def test_every_page_is_accessible_and_no_wider_than_its_screen(
     for name, path in pages.items():
         page.goto(origin + path)
         page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-        results = Axe().run(page, options={"resultTypes": ["violations"]})
-        assert results.violations_count == 0, f"{name}: {results.generate_report()}"
+        if device == "desktop" or name in SEEN_AGAIN:
+            results = Axe().run(page, options={"resultTypes": ["violations"]})
+            assert results.violations_count == 0, f"{name}: {results.generate_report()}"
         sizes = ["390x844"] if device == "phone" else ["1280x900", "640x450"]
         for size in sizes:
             width, height = map(int, size.split("x"))

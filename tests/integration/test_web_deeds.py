@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import re
 from collections.abc import Callable, Iterator
@@ -10,12 +11,18 @@ from pathlib import Path
 
 import pytest
 import requests
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Message
 from web_server import RUN, TOKEN, Web, browser, busy_incident, csrf_of, post, running_web
 
 from imtkit.kit import Desk, checklists, incidents
 from imtkit.model.checklist import checklist_of
 from imtkit.model.incident import Incident
 from imtkit.model.opening import Opening
+from imtkit.web import astray
 
 QUEUED = "20261121T202000Z-abcdef"
 
@@ -360,3 +367,38 @@ def test_who_goes_astray_is_told_in_their_own_form(web: Web, method: str, path: 
     assert line.headers["Content-Type"].startswith("text/plain")
     assert line.text.strip() not in ("Not Found", "Method Not Allowed")
     assert (status == 405) == ("Allow" in page.headers)
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "told"),
+    [
+        ("/", "text/html", "<bdi>imtkit itself failed here."),
+        ("/", "*/*", "imtkit itself failed here. Try again"),
+        ("/alerts/open", "*/*", '"error":"imtkit itself failed here."'),
+    ],
+)
+def test_a_fault_of_ours_is_told_in_words_and_without_its_details(
+    path: str, accept: str, told: str
+):
+    """500 for browsers, programs and senders; what went wrong stays in the server's terminal."""
+
+    async def fail(_: Request) -> Response:
+        raise RuntimeError("canary")
+
+    app = Starlette(routes=[Route(path, fail)], exception_handlers=astray.handlers())
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b""}
+    scope |= {"headers": [(b"accept", accept.encode())], "http_version": "1.1"}
+    with pytest.raises(RuntimeError, match="canary"):  # the server logs it
+        asyncio.run(app(scope, receive, send))
+    body = sent[1]["body"].decode()
+    assert sent[0]["status"] == 500
+    assert told in body
+    assert "canary" not in body
