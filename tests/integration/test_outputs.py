@@ -19,7 +19,7 @@ from servers import until
 from terminal import Imt, caller
 from web_server import running_web
 
-from imtkit.errors import ConfigError, NotFoundError, ServiceError
+from imtkit.errors import ConfigError, NotFoundError, RecordError, ServiceError
 from imtkit.kit import (
     Desk,
     copies,
@@ -352,6 +352,23 @@ def test_what_was_tampered_with_at_the_address_is_not_taken(
         resume.resume(bob, run.id)
     assert not (bob.settings.root / run.output_path).exists()
     assert [one.name for one in bob.settings.outputs.rglob("*.part")] == []
+
+
+def test_a_record_that_was_tampered_with_at_the_address_is_not_taken(
+    machine: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """A file that is not the manifest's, and a manifest that is not the log's."""
+    address = f"file://{tmp_path}/shared"
+    ann, bob = machine("ann", address), machine("bob", address)
+    opened = incidents.open_(ann, Opening("The shop is slow")).id
+    records.build(ann, opened)
+    there = tmp_path / "shared" / opened / "record"
+    (there / "index.html").write_text("nothing happened")
+    with pytest.raises(RecordError, match=r"index.html .* is not what was archived"):
+        copies.fetch_record(bob, opened)
+    (there / "manifest.json").write_text("{}")
+    assert not copies.fetch_record(bob, opened)
+    assert not list(bob.folder(opened).glob("*record*/*"))
 
 
 def test_a_server_sends_by_itself(machine: Callable[..., Desk], tmp_path: Path) -> None:
