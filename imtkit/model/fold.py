@@ -36,11 +36,14 @@ def fold(incident_id: str, entries: Iterable[Entry]) -> Incident:
     known = tuple(entries)
     dropped = superseded(known)
     incident = Incident(incident_id, entries=known, superseded=dropped)
+    alerts: dict[str, Alert] = {}  # beside it: a storm has thousands, which none else looks at
     for entry in _standing(known, dropped) if dropped else known:
         apply = _APPLY.get(entry.type)
-        if apply is not None:
+        if entry.type in _OF_ALERTS:
+            _tell_alert(alerts, entry)
+        elif apply is not None:
             incident = apply(incident, entry)
-    return incident
+    return replace(incident, alerts=tuple(alerts.values()))
 
 
 def _standing(known: tuple[Entry, ...], dropped: frozenset[int]) -> list[Entry]:
@@ -293,16 +296,12 @@ def _update(incident: Incident, entry: Entry) -> Incident:
     return replace(incident, updates=updates)
 
 
-def _alert(incident: Incident, entry: Entry) -> Incident:
+def _tell_alert(alerts: dict[str, Alert], entry: Entry) -> None:
+    """What an entry says of an alert, put among those that are known by their fingerprints."""
     fingerprint = text_of(entry, "fingerprint")
-    old = next((a for a in incident.alerts if a.fingerprint == fingerprint), None)
-    if entry.type == "alert.resolved":
-        if old is None:
-            return incident
-        ended = time_of(entry, "ended_at") or entry.occurred_at
-        made = replace(old, status="resolved", ended_at=ended)
-    else:
-        made = Alert(
+    old = alerts.get(fingerprint)
+    if entry.type == "alert.received":
+        alerts[fingerprint] = Alert(
             fingerprint=fingerprint,
             name=text_of(entry, "name"),
             status="firing",
@@ -312,12 +311,18 @@ def _alert(incident: Incident, entry: Entry) -> Incident:
             annotations=table_of(entry, "annotations"),
             count=old.count + 1 if old else 1,
         )
-    if old is None:
-        return replace(incident, alerts=(*incident.alerts, made))
-    alerts = tuple(made if a.fingerprint == fingerprint else a for a in incident.alerts)
-    return replace(incident, alerts=alerts)
+    elif old is not None:
+        ended = time_of(entry, "ended_at") or entry.occurred_at
+        alerts[fingerprint] = replace(old, status="resolved", ended_at=ended)
 
 
+def _alert(incident: Incident, entry: Entry) -> Incident:
+    alerts = {alert.fingerprint: alert for alert in incident.alerts}
+    _tell_alert(alerts, entry)
+    return replace(incident, alerts=tuple(alerts.values()))
+
+
+_OF_ALERTS = ("alert.received", "alert.resolved")
 _APPLY: Mapping[str, Apply] = {
     "incident.opened": _opened,
     "incident.acknowledged": _acknowledged,
