@@ -36,6 +36,7 @@ _WORKFLOW = "carry_out_run"
 _LOOK_SECONDS = 1.0  # how often a worker looks for work though nobody rang: 2 ms of work each time
 _SOON = (0.02, 0.05, 0.1, 0.3)  # the looks after it rang: another worker may have been in the way
 _LEAST_SECONDS = 0.01  # between two rings that are heard
+_BEGUN_SECONDS = 0.25  # after which what a look took has begun, if not before
 _NAPS = (1.0, 2.0, 5.0, 10.0, 30.0)  # between the tries of what may be tried again
 _LOOKS_UNKNOWN = 4  # how often in a row a claim is seen that this worker knows nothing of
 _WAITING = ("ENQUEUED", "PENDING", "DELAYED")
@@ -388,12 +389,12 @@ class _Looks(Event):
         return self.is_set()
 
     def _is_settled(self) -> bool:
-        """Whether all that the last look took has begun: DBOS counts what begun, and a look that
-        comes sooner would take too many.
+        """Whether all that the last look took has begun: DBOS counts only what has, and a look that
+        came sooner would take too many.
         """
         from dbos import DBOS
 
-        if time.monotonic() - self._looked_at >= _LOOK_SECONDS:
+        if time.monotonic() - self._looked_at >= _BEGUN_SECONDS:
             return True
         try:
             taken = DBOS.list_workflows(
