@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imtkit.config import Settings
     from imtkit.config.alerts import SourceSettings
     from imtkit.kit import Desk
-    from imtkit.kit.alert_rules import Explanation, Foreseen, Judged
+    from imtkit.kit.alert_rules import Appointed, Explanation, Foreseen, Judged
     from imtkit.kit.alert_tests import Result
     from imtkit.kit.alerts import Outcome
     from imtkit.kit.deliveries import Kept, Retried
@@ -305,11 +305,16 @@ def _page(one: Explanation, homes: Mapping[str, str]) -> Iterator[str]:
     if (one.runbooks or one.roles) and one.outcome.action not in _STARTING:
         yield "  Were it new and not held back:"
     for role in one.roles:
-        told = f"{role.role} would be {role.person} ({role.reason})"
-        kept = f", but {role.holder} has that role" if role.holder else ""
-        yield f"  {one_line(told)}{one_line(kept)}"
+        yield f"  {one_line(_appointed(role))}"
     for book in one.runbooks:
         yield from _book_lines(book)
+
+
+def _appointed(role: Appointed) -> str:
+    if role.holder == role.person:
+        return f"{role.role} is {role.person} already"
+    told = f"{role.role} would be {role.person} ({role.reason})"
+    return f"{told}, but {role.holder} has that role" if role.holder else told
 
 
 def _judged_lines(kind: str, judged: Judged) -> Iterator[str]:

@@ -137,6 +137,7 @@ def test_explain_tells_who_gets_which_role(imt: Imt):
     Path("p.json").write_bytes(delivery(labelled(instance="b")))
     said = imt("alerts", "explain", "p.json").out
     assert "commander would be Ann Example (the rule 'any' says so), but Dora has that role" in said
+    assert "  scribe is Sam already\n" in said
 
 
 RULE = '\n[[alerts.rules]]\nname = "any"\n'
