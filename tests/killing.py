@@ -82,6 +82,11 @@ class Plan:
         """How many come in."""
         return 10 * self.groups
 
+    @property
+    def seconds(self) -> float:
+        """In how long they come in: about as long as the kills take."""
+        return 4 + 4 * self.pause * len(self.kills)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -193,8 +198,7 @@ def carry_through(place: Path, plan: Plan, server: Postgres | None = None) -> Ou
         ends.callback(scene.end)
         until(lambda: scene.workers[0].is_up, 60)
         desk = ends.enter_context(open_desk(place, actor="Bo Berg"))
-        seconds = len(plan.kills) * 2 * plan.pause
-        senders = Senders(scene.receiver.port, storm, lines=4, seconds=seconds)
+        senders = Senders(scene.receiver.port, storm, lines=4, seconds=plan.seconds)
         scene.strike(desk)
         told = senders.told(120)
         until(lambda: is_handled(desk, told), 60)
@@ -202,8 +206,8 @@ def carry_through(place: Path, plan: Plan, server: Postgres | None = None) -> Ou
         until_all_is_told(desk, 120)
         runs, died = runs_of(desk), died_at_once(desk)
         assert_true(runs, found, died, place / "witness")
-        seconds = time.monotonic() - began_at
-        return Outcome(scene.killed, told, found, runs, died.total(), seconds)
+        took = time.monotonic() - began_at
+        return Outcome(scene.killed, told, found, runs, died.total(), took)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from imtkit.runs.parameters import checked_values
 from imtkit.runs.runbook import Runbook
 from imtkit.runs.secrets import with_secrets
 from imtkit.runs.stop import Stop
-from imtkit.store.patience import patiently
+from imtkit.store.patience import patiently, with_keys
 
 OUTAGE_SECONDS = 40.0
 """How long a run waits for its log where that is away: no step begins that the log does not have.
@@ -241,10 +241,13 @@ def carry_out(
     usual = beside.submit(expected, desk, name, but=attempt.run_id) if beside else None
 
     patient = desk.patient(OUTAGE_SECONDS, is_over=lambda: control.stop.is_urgent)
+    untold: list[Draft] = []
 
     def journal(*events: StepEvent) -> None:
-        drafts = [step_draft(desk, attempt.run_id, event) for event in events]
+        drafts = with_keys([step_draft(desk, attempt.run_id, event) for event in events])
+        untold[:] = [draft for draft in drafts if draft.type == "step.finished"]
         patient.store.append(attempt.incident_id, *drafts)
+        untold.clear()
         for event in events:
             if event.finished_at is not None:
                 ended.append(event)
@@ -263,6 +266,8 @@ def carry_out(
         raise
     except StoreDownError as fault:
         how = ("lost", f"it could not be told to the log: {fault}")
+        if control.stop.is_heeded:
+            how = (control.stop.status, control.stop.words)
         raise
     except ImtkitError as fault:
         how = ("failed", str(fault))
@@ -274,7 +279,7 @@ def carry_out(
             if attempt.output.stat().st_size == 0:
                 attempt.output.unlink()  # nothing ran: an empty file is no notebook
         with surely_told(desk, attempt.incident_id, attempt.run_id) as surely:
-            _finish(surely, attempt, how)
+            _finish(surely, attempt, how, untold)
         leases.drop(lease_folder(desk), attempt.run_id)
     return the_run(incidents.get(surely, attempt.incident_id), attempt.run_id)
 
@@ -367,13 +372,27 @@ def _environment(desk: Desk, attempt: Attempt) -> dict[str, str]:
     }
 
 
-def _finish(desk: Desk, attempt: Attempt, how: tuple[str, str]) -> None:
-    """Log how an attempt ended: waiting for a person, or for good."""
+def _finish(
+    desk: Desk, attempt: Attempt, how: tuple[str, str], untold: Sequence[Draft] = ()
+) -> None:
+    """Log how an attempt ended, waiting for a person or for good, and the step whose end could not
+    be told before.
+    """
     status, error = how
     data = {"run": attempt.run_id, "status": status, **({"error": error} if error else {})}
     type_ = "run.parked" if status == "waiting" else "run.finished"
     key = ended_key(attempt.incident_id, attempt.run_id, attempt.number)
-    desk.store.append(attempt.incident_id, desk.draft(type_, data, key=key))
+    ended = desk.draft(type_, data, key=key)
+    if not untold:
+        desk.store.append(attempt.incident_id, ended)
+        return
+
+    def unless_ended(incident: Incident) -> Sequence[Draft]:
+        now = the_run(incident, attempt.run_id)
+        is_ours = (now.status, now.attempt) == ("running", attempt.number)
+        return [*untold, ended] if is_ours else []
+
+    desk.store.change(attempt.incident_id, unless_ended)
 
 
 def step_draft(desk: Desk, run_id: str, event: StepEvent) -> Draft:

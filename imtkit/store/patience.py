@@ -55,7 +55,7 @@ class _PatientStore:
     is_over: Callable[[], bool]
 
     def append(self, incident: str, *drafts: Draft) -> list[Entry]:
-        told = _with_keys(drafts)
+        told = with_keys(drafts)
         return self._patiently(lambda: self.store.append(incident, *told))
 
     def change(self, incident: str, decide: Decide) -> list[Entry]:
@@ -63,13 +63,13 @@ class _PatientStore:
 
         def once(stands: Incident) -> Sequence[Draft]:
             if not (said and any(entry.key == said[0].key for entry in stands.entries)):
-                said[:] = _with_keys(decide(stands))
+                said[:] = with_keys(decide(stands))
             return said
 
         return self._patiently(lambda: self.store.change(incident, once))
 
     def open_incident(self, draft: Draft) -> Entry:
-        (told,) = _with_keys([draft])
+        (told,) = with_keys([draft])
         return self._patiently(lambda: self.store.open_incident(told))
 
     def entries(
@@ -95,7 +95,8 @@ class _PatientStore:
         return patiently(work, self.seconds, is_over=self.is_over)
 
 
-def _with_keys(drafts: Sequence[Draft]) -> list[Draft]:
+def with_keys(drafts: Sequence[Draft]) -> list[Draft]:
+    """The drafts, each with a key, so that who stores them twice stores them once."""
     return [
         draft if draft.key is not None else replace(draft, key=f"once/{uuid4().hex}")
         for draft in drafts

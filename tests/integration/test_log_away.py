@@ -14,7 +14,7 @@ from servers import DURABLE, Plan, Postgres, start_postgres, until
 
 from imtkit.errors import StoreDownError
 from imtkit.kit import Desk, incidents, open_desk, running, runs
-from imtkit.kit.runs import surely_told
+from imtkit.kit.runs import Control, surely_told
 from imtkit.model.entries import Draft
 from imtkit.model.opening import Opening
 from imtkit.store import open_store
@@ -142,6 +142,36 @@ def test_a_run_goes_on_after_its_log_was_away(
         assert [one.data["text"] for one in told if one.type == "note.added"] == ["in memory"]
         steps = [one.data["step"] for one in told if one.type == "step.started"]
         assert steps == ["setup", "look", "note"]
+
+
+@pytest.mark.postgres
+def test_a_run_that_is_ended_while_its_log_is_away_says_so_afterwards(
+    server: Postgres, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait to end: its step and itself are told as they ended once the log is back."""
+    monkeypatch.setenv("IMT_STORE_URL", server.dsn)
+    cells = [code("look", "open('begun', 'w').close()\nimport time\ntime.sleep(60)")]
+    write_notebook(workspace / "runbooks" / "look.ipynb", cells)
+    control = Control()
+
+    def crash() -> None:
+        until((workspace / "begun").exists, 60)
+        server.kill()
+        control.stop.ask("cancelled", "its worker was cut off")
+        path = next((workspace / "outputs").glob("INC-*/*.ipynb"))
+        until(lambda: "its worker was cut off" in path.read_text(), 30)
+        server.start()
+
+    crashing = Thread(target=crash)
+    crashing.start()
+    with open_desk(workspace, actor="Ann Example") as desk:
+        incident = incidents.open_(desk, Opening("Orders fail"))
+        with pytest.raises(StoreDownError):
+            runs.start(desk, "look", incident_id=incident.id, control=control)
+        crashing.join()
+        (run,) = incidents.get(desk, incident.id).runs
+        assert (run.status, run.error) == ("cancelled", "its worker was cut off")
+        assert [(one.id, one.status) for one in run.steps] == [("look", "cancelled")]
 
 
 def server_is_up(server: Postgres) -> bool:
