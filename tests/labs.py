@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,15 @@ import nbformat
 import psutil
 import pytest
 import requests
+import servers
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from imtkit.config import load_settings
+from imtkit.lab import reach
 from imtkit.lab.serve import lab_command
 from imtkit.model.checklist import MIME_TYPE
 from imtkit.model.gates import MIME_TYPE as GATE_MIME_TYPE
+from imtkit.runs.lease import process_of
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "a-token-for-tests"
@@ -69,6 +72,31 @@ class Lab:
             for child in self.process.children(recursive=True)
             if child.name() == "imt-kernel" or any("ipykernel" in part for part in child.cmdline())
         ]
+
+
+def a_workspace(folder: Path) -> Path:
+    """A folder made a workspace, with the settings that ship and no runbooks of its own."""
+    (folder / "outputs").mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "templates" / "imt.toml", folder)
+    return folder
+
+
+def until(is_so: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until something is so that a server or a run is to bring about."""
+    servers.until(is_so, seconds)
+
+
+def record_of(lab: Lab) -> Path:
+    """The file in which a server says where it is."""
+    return reach.record_of(load_settings(lab.workspace), process_of(lab.process.pid))
+
+
+@contextmanager
+def serving(workspace: Path, **more: Any) -> Iterator[Lab]:
+    """A server of the workspace as ``running_lab`` starts it, once it carries out runs."""
+    with running_lab(workspace, **more) as lab:
+        until(lambda: record_of(lab).is_file())
+        yield lab
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from shutil import copy
 
 import psutil
 import pytest
-from labs import ROOT, TOKEN, Lab, running_lab
+from labs import ROOT, TOKEN, Lab, a_workspace, serving, until
 from notebook_files import code, write_notebook
 from terminal import IMT, Called, imt_process
 
@@ -58,13 +58,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @contextmanager
 def a_worker(workspace: Path) -> Iterator[Lab]:
     """A workspace with four runbooks, and the worker that carries them out once it says so."""
-    (workspace / "outputs").mkdir()
-    copy(ROOT / "templates" / "imt.toml", workspace)
+    a_workspace(workspace)
     books = {"asks": ASKS, "breaks": BREAKS, "sleeps": SLEEPS, "secret": SECRET}
     for name, cells in books.items():
         write_notebook(workspace / "runbooks" / f"{name}.ipynb", cells)
-    with running_lab(workspace) as started:
-        until(lambda: any((workspace / "outputs" / ".running").glob("server-*.json")))
+    with serving(workspace) as started:
         yield started
 
 
@@ -81,14 +79,6 @@ def desk(lab: Lab) -> Iterator[Desk]:
     """The test's own view of the log."""
     with open_desk(lab.workspace, actor="Bo Berg") as opened:
         yield opened
-
-
-def until(is_so: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait until something is so."""
-    ends_at = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < ends_at, "it never was so"
-        time.sleep(0.05)
 
 
 def printed(lab: Lab, run: Run) -> dict[str, str]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import copy
 
 import pytest
-from labs import ROOT, running_lab
+from labs import a_workspace, serving, until
 from notebook_files import code, write_notebook
 from terminal import imt_process
 
@@ -29,8 +27,7 @@ TELL = "if inc.denied: print(x, os.getpid(), inc.denied[0].reason or 'nobody ans
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A workspace with a server, and two runbooks that ask."""
     root = tmp_path_factory.mktemp("workspace")
-    (root / "outputs").mkdir()
-    copy(ROOT / "templates" / "imt.toml", root)
+    a_workspace(root)
     for name, ask in {"gate": "inc.gate('Go?', within='3s')", "change": DEED}.items():
         cells = [
             code("join", JOIN, "setup"),
@@ -40,8 +37,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             code("tell", TELL, "denied"),
         ]
         write_notebook(root / "runbooks" / f"{name}.ipynb", cells)
-    with running_lab(root):
-        until(lambda: any((root / "outputs" / ".running").glob("server-*.json")))
+    with serving(root):
         yield root
 
 
@@ -50,14 +46,6 @@ def desk(workspace: Path) -> Iterator[Desk]:
     """The test's own view of the log."""
     with open_desk(workspace, actor="Bo Berg") as opened:
         yield opened
-
-
-def until(is_so, seconds: float = 30) -> None:
-    """Wait until something is so."""
-    ends_at = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < ends_at, "it never was so"
-        time.sleep(0.1)
 
 
 def parked(desk: Desk, workspace: Path, name: str) -> Run:

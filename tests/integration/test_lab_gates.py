@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from shutil import copy
 
 import pytest
 import requests
-from labs import ROOT, Lab, running_lab
+from labs import Lab, a_workspace, running_lab
 
 from imtkit.kit import Desk, changes, gates, incidents, open_desk
 from imtkit.kit.changes import Plan
@@ -21,9 +20,7 @@ from imtkit.model.opening import Opening
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A server whose login is a mere token; the machine knows Ada Lovelace."""
-    workspace = tmp_path_factory.mktemp("workspace")
-    (workspace / "outputs").mkdir()
-    copy(ROOT / "templates" / "imt.toml", workspace)
+    workspace = a_workspace(tmp_path_factory.mktemp("workspace"))
     with running_lab(workspace, person="Ada Lovelace") as started:
         yield started
 

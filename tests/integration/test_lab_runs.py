@@ -7,19 +7,19 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from shutil import copy
 from tempfile import gettempdir
 from threading import Thread
 from typing import Any
 
+import labs
 import nbformat
 import psutil
 import pytest
 import requests
-from labs import ROOT, Lab, running_lab
+from labs import Lab, record_of, serving, until
 from notebook_files import code, write_notebook
 from terminal import imt_process
 
@@ -29,7 +29,6 @@ from imtkit.kit import Desk, gates, handover, incidents, open_desk, resume
 from imtkit.lab import reach
 from imtkit.model.incident import Run
 from imtkit.model.opening import Opening
-from imtkit.runs.lease import process_of
 
 PERSON = "Ada Lovelace"
 ANN = {"actor": "Ann Example"}
@@ -58,9 +57,7 @@ SLEEPS = [
 
 def a_workspace(folder: Path, *, kernels: str = "") -> Path:
     """A workspace with a runbook that asks, and one that takes long."""
-    folder.mkdir(exist_ok=True)
-    (folder / "outputs").mkdir()
-    copy(ROOT / "templates" / "imt.toml", folder)
+    labs.a_workspace(folder)
     if kernels:
         text = (folder / "imt.toml").read_text()
         name = kernels.partition(" ")[0]
@@ -70,18 +67,10 @@ def a_workspace(folder: Path, *, kernels: str = "") -> Path:
     return folder
 
 
-@contextmanager
-def serving(workspace: Path) -> Iterator[Lab]:
-    """A worker of the workspace, once it says where it is."""
-    with running_lab(workspace, person=PERSON) as lab:
-        until(lambda: record_of(lab).is_file())
-        yield lab
-
-
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One worker for the tests that leave it alive."""
-    with serving(a_workspace(tmp_path_factory.mktemp("workspace"))) as started:
+    with serving(a_workspace(tmp_path_factory.mktemp("workspace")), person=PERSON) as started:
         yield started
 
 
@@ -90,19 +79,6 @@ def desk(lab: Lab) -> Iterator[Desk]:
     """The test's own view of the log: Bo Berg's."""
     with open_desk(lab.workspace, actor="Bo Berg") as opened:
         yield opened
-
-
-def until(is_so: Callable[[], object], seconds: float = 20) -> None:
-    """Wait until something is so."""
-    ends_at = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < ends_at, "it did not happen in time"
-        time.sleep(0.05)
-
-
-def record_of(lab: Lab) -> Path:
-    """The file in which a server says where it is."""
-    return reach.record_of(load_settings(lab.workspace), process_of(lab.process.pid))
 
 
 def server_of(lab: Lab) -> reach.Server:
@@ -390,7 +366,7 @@ def token(lab: Lab) -> dict[str, str]:
 def test_a_kernel_that_nobody_uses_ends(tmp_path: Path):
     """After keep_minutes; the run still waits, and can go on upon a new one."""
     workspace = a_workspace(tmp_path / "w", kernels="keep_minutes = 0")
-    with serving(workspace) as lab, open_desk(workspace, actor="Bo Berg") as desk:
+    with serving(workspace, person=PERSON) as lab, open_desk(workspace, actor="Bo Berg") as desk:
         run = parked(lab, desk)
         (pid,) = pids(desk, run)
         until(lambda: state(lab, run)["kernel"] == "none")
@@ -402,7 +378,7 @@ def test_a_kernel_that_nobody_uses_ends(tmp_path: Path):
 def test_a_run_that_waits_for_its_turn_goes_on_once_and_not_from_anothers_hands(tmp_path: Path):
     """Given twice it goes on once; taken while it waited, it stays with who took it."""
     workspace = a_workspace(tmp_path / "w", kernels="runs_at_once = 1")
-    with serving(workspace) as lab, open_desk(workspace, actor="Bo Berg") as desk:
+    with serving(workspace, person=PERSON) as lab, open_desk(workspace, actor="Bo Berg") as desk:
         given, taken = parked(lab, desk), parked(lab, desk)
         post(lab, given, "take")
         with going_on(lab, desk) as one:
@@ -424,10 +400,10 @@ def test_a_run_that_waits_for_its_turn_goes_on_once_and_not_from_anothers_hands(
 def test_two_servers_of_one_workspace(tmp_path: Path):
     """A parked run goes on once, and where its kernel is."""
     workspace = a_workspace(tmp_path / "w")
-    with serving(workspace) as first, open_desk(workspace, actor="Bo Berg") as desk:
+    with serving(workspace, person=PERSON) as first, open_desk(workspace, actor="Bo Berg") as desk:
         run = parked(first, desk)
         (pid,) = pids(desk, run)
-        with serving(workspace) as second:
+        with serving(workspace, person=PERSON) as second:
             assert server_of(second).process.pid == second.process.pid
             assert (state(first, run)["kernel"], state(second, run)["kernel"]) == ("same", "none")
             answer(desk, run)
@@ -440,7 +416,7 @@ def test_two_servers_of_one_workspace(tmp_path: Path):
 def test_a_server_that_is_told_to_end_ends_its_runs_with_the_truth(tmp_path: Path):
     """SIGTERM: what runs is cancelled, what is parked stays so, and nothing is left behind."""
     workspace = a_workspace(tmp_path / "w")
-    with serving(workspace) as lab, open_desk(workspace, actor="Bo Berg") as desk:
+    with serving(workspace, person=PERSON) as lab, open_desk(workspace, actor="Bo Berg") as desk:
         waits = parked(lab, desk)
         with going_on(lab, desk) as one:
             kernels = pids(desk, one) + pids(desk, waits)
@@ -458,7 +434,7 @@ def test_a_server_that_is_told_to_end_ends_its_runs_with_the_truth(tmp_path: Pat
 def test_what_a_killed_server_leaves_is_cleared_up(tmp_path: Path):
     """After kill -9, ``imt runs reap`` tells: the run is lost, its steps true, no kernel left."""
     workspace = a_workspace(tmp_path / "w")
-    with serving(workspace) as lab, open_desk(workspace, actor="Bo Berg") as desk:
+    with serving(workspace, person=PERSON) as lab, open_desk(workspace, actor="Bo Berg") as desk:
         waits = parked(lab, desk)
         with going_on(lab, desk) as run:
             kernels = pids(desk, run) + pids(desk, waits)

@@ -8,17 +8,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from labs import Lab, running_lab
+from labs import serving
 from notebook_files import code, write_notebook
-from servers import until
 from terminal import imt_process
 
-from imtkit.config import load_settings
 from imtkit.kit import Desk, handover, incidents, open_desk, records, resume, runs
 from imtkit.kit.gates import answer
-from imtkit.lab import reach
 from imtkit.lab.runs import run_of_notebook
-from imtkit.runs.lease import process_of
 
 ANN = {"IMT_USER": "Ann Example"}
 ASKS = [
@@ -44,15 +40,9 @@ def desk(linked: Path) -> Iterator[Desk]:
         yield opened
 
 
-def served(lab: Lab) -> bool:
-    """Whether the server has said where it is."""
-    return reach.record_of(load_settings(lab.workspace), process_of(lab.process.pid)).is_file()
-
-
 def test_a_run_parks_goes_on_and_is_recorded(linked: Path, desk: Desk) -> None:
     """On the kernel that it stopped with; its notebook is found by either path, and recorded."""
-    with running_lab(linked) as lab:
-        until(lambda: served(lab), 60)
+    with serving(linked) as lab:
         said = imt_process("run", "asks", "--json", cwd=linked, environment=ANN)
         run = resume.find(desk, said.json["id"])
         assert run.status == "waiting", said.err
