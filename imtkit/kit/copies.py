@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from imtkit.depot import Depot
 
 
-def fetch_run(desk: Desk, run: Run) -> None:
+def fetch_run(desk: Desk, run: Run, *, is_newest_lost: bool = False) -> None:
     """See that the newest copy of a run's notebook is here, and the files beside it.
 
-    NotFoundError when another machine has it and has not sent it, ServiceError when what is
-    there is not what the log names, or as of the depot. Nothing where outputs have no address, or
-    what is here is the newest.
+    NotFoundError when another machine has it and has not sent it, unless ``is_newest_lost``: then
+    the newest of the others will do. ServiceError when what is there is not what the log names,
+    or as of the depot. Nothing where outputs have no address, or what is here is the newest.
     """
     if not desk.settings.depot.address or run.by_hand or not run.output_path:
         return
     incident = desk.store.incident(run.incident)
     sent = sent_copies(incident, run.output_path)
-    where = newest(_here(desk, run.output_path), sent, written_attempt(incident, run.output_path))
+    written = 0 if is_newest_lost else written_attempt(incident, run.output_path)
+    where = newest(_here(desk, run.output_path), sent, written)
     if where == "here":
         return
     if where == "elsewhere":
@@ -44,6 +45,16 @@ def fetch_run(desk: Desk, run: Run) -> None:
         if Path(name).name.startswith(f"{Path(run.output_path).stem}."):
             _fetch_file(desk, depot, name=name, sha256=sha256)
     _fetch_notebook(desk, depot, notebook=run.output_path, sent=sent)
+
+
+def is_newest_here(desk: Desk, run: Run) -> bool:
+    """Whether what the last attempt that began a step wrote is in the notebook on this machine."""
+    here = _here(desk, run.output_path)
+    incident = desk.store.incident(run.incident)
+    written = written_attempt(incident, run.output_path)
+    if here is None:
+        return not written
+    return newest(here, sent_copies(incident, run.output_path), written) == "here"
 
 
 def fetch_incident(desk: Desk, incident_id: str) -> list[str]:

@@ -25,7 +25,7 @@ from imtkit.model.entries import Draft
 from imtkit.model.incident import QUEUED, Incident, Run
 from imtkit.runs import lease as leases
 from imtkit.runs.conditions import StepEvent
-from imtkit.runs.lease import this_process
+from imtkit.runs.lease import process_told, this_process
 from imtkit.runs.mend import agree
 from imtkit.runs.notebook import (
     ExecutedNotebook,
@@ -78,13 +78,8 @@ def resume(
     from imtkit.runs.execute import check_kernel
 
     is_same_kernel = control is not None and control.is_same_kernel
-    run = find(desk, run_id)
-    if run.status == QUEUED:
-        raise StateError(
-            f"Run {run.id} is queued; it begins when a worker has room for it.",
-            hint="Start a worker: imt worker",
-        )
-    output = _notebook(desk, run)
+    run = _begun(desk, run_id)
+    output, left_on = _notebook(desk, run)
     runbook = read_runbook(output)
     corrections = checked_values(runbook.parameters, parameters or {}, runbook=run.runbook)
     check_kernel(runbook)
@@ -97,6 +92,7 @@ def resume(
         "runbook_changed": _has_changed(desk, run),
         "kernel": "the same" if is_same_kernel else "a new",
         "runner": asdict(this_process()),
+        **({"left_on": left_on} if left_on else {}),
         **({"parameters": dict(corrections)} if corrections else {}),
     }
     _require_free(desk, run)
@@ -115,6 +111,16 @@ def resume(
         run.id, run.incident, runbook, values, output, again.attempt, kept, run.runbook
     )
     return carry_out(desk, attempt, on_step, control)
+
+
+def _begun(desk: Desk, run_id: str) -> Run:
+    run = find(desk, run_id)
+    if run.status == QUEUED:
+        raise StateError(
+            f"Run {run.id} is queued; it begins when a worker has room for it.",
+            hint="Start a worker: imt worker",
+        )
+    return run
 
 
 def _log_resumed(desk: Desk, run: Run, told: Mapping[str, Any]) -> None:
@@ -168,19 +174,30 @@ def _by_hand(run: Run) -> dict[str, StepEvent]:
     }
 
 
-def _notebook(desk: Desk, run: Run) -> Path:
-    """The run's notebook. One whose runner died before it wrote any gets the runbook's again."""
+def _notebook(desk: Desk, run: Run) -> tuple[Path, str]:
+    """The run's notebook, and the machine that has what earlier steps printed, if not this one.
+
+    One whose runner died before it wrote any gets the runbook's again. So does a worker's that
+    is gone with its machine: the log knows which steps are not to be run again.
+    """
     path = desk.settings.root / run.output_path
     if run.by_hand or not run.output_path:
         raise _nothing_to_go_on_with(run)
-    copies.fetch_run(desk, run)
+    is_workers = run.status == "lost" and run.requested_at is not None
+    copies.fetch_run(desk, run, is_newest_lost=is_workers)
+    left_on = "" if copies.is_newest_here(desk, run) else _machine_of(run)
     if path.is_file() and path.stat().st_size:
-        return path
-    if any(step.started_at for step in run.steps):
+        return path, left_on
+    if left_on and (not is_workers or _has_changed(desk, run)):
         raise _nothing_to_go_on_with(run)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, runbooks.find(desk.settings, run.runbook).path.read_bytes())
-    return path
+    return path, left_on
+
+
+def _machine_of(run: Run) -> str:
+    runner = process_told(run.runner)
+    return runner.host if runner is not None else "another machine"
 
 
 def _nothing_to_go_on_with(run: Run) -> NotFoundError:

@@ -323,6 +323,7 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
     "run.resumed": lambda told: (
         f"Run goes on: {told.run()}{told.after(', with ', 'parameters')}"
         f"{told.after('; changed meanwhile: ', 'edited')}{_on_which_kernel(told)}"
+        f"{told.after('; what earlier steps printed is on ', 'left_on')}"
     ),
     "run.taken": lambda told: f"Taken over from the machine: {told.run()}",
     "run.given": lambda told: f"Given back to the machine: {told.run()}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,8 @@ from imtkit.lab import reach
 from imtkit.model.copies import SENT
 from imtkit.model.incident import Run
 from imtkit.model.opening import Opening
+from imtkit.model.words import sentence
+from imtkit.runs.queue import Request
 
 __all__ = ["depot_credentials", "s3"]
 
@@ -304,6 +307,53 @@ def test_a_killed_runs_notebook_is_sent_when_it_was_mended(
         "kernel-died"
         in (tmp_path / "shared" / lost.incident / Path(lost.output_path).name).read_text()
     )
+
+
+CARRIES_OUT = """
+import sys
+from pathlib import Path
+from imtkit.kit import open_desk, requests
+from imtkit.runs.queue import Request
+desk = open_desk(Path(sys.argv[1]), actor="automation/worker")
+requests.carry_out(desk, Request(*sys.argv[2:]), is_gone=lambda process: process.is_gone)
+"""
+
+
+@pytest.mark.parametrize("address", ["", "file://{}/shared"], ids=["no address", "an address"])
+def test_a_worker_goes_on_although_the_notebook_is_gone_with_a_machine(
+    machine: Callable[..., Desk], tmp_path: Path, address: str
+) -> None:
+    """By the log: what is done once stays done, and where its output lies is said."""
+    go_on = tmp_path / "go on"
+    waits = [
+        code("ready", "import pathlib, time", "setup"),
+        code("first", f"open({str(tmp_path / 'done')!r}, 'a').write('x')", "once"),
+        code("wait", f"while not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.05)"),
+    ]
+    ann, bob = (machine(name, address.format(tmp_path)) for name in ("ann", "bob"))
+    for desk in (ann, bob):
+        write_notebook(desk.settings.root / "runbooks" / "waits.ipynb", waits)
+    opened = incidents.open_(ann, Opening("The shop is slow")).id
+    asked = requested.request(ann, opened, "waits")
+    words = [sys.executable, "-c", CARRIES_OUT, str(ann.settings.root), asked.id, opened]
+    worker = subprocess.Popen(words)
+
+    def is_waiting() -> bool:
+        return any(
+            step.id == "wait" and step.status == "running"
+            for step in incidents.get(ann, opened).runs[0].steps
+        )
+
+    until(is_waiting, 60)
+    worker.kill()
+    worker.wait()
+    go_on.touch()
+    run = requested.carry_out(bob, Request(asked.id, opened), is_gone=lambda _: True)
+    assert (run.status, run.attempt) == ("completed", 2)
+    assert (tmp_path / "done").read_text() == "x"
+    [resumed] = [e for e in incidents.get(bob, opened).entries if e.type == "run.resumed"]
+    assert resumed.data["left_on"] == platform.node()
+    assert "what earlier steps printed is on" in sentence(resumed)
 
 
 def test_a_depot_that_is_away_costs_no_run(
