@@ -63,6 +63,7 @@ def _changed(store: Store, words: Sequence[Word]) -> list[list[Entry]]:
     parts: list[list[Draft]] = []
 
     def decide(incident: Incident) -> Sequence[Draft]:
+        parts.clear()  # it may be asked again
         known = {entry.key for entry in incident.entries}
         for word in words:
             if word.draft.key in known:  # somebody else was first, and wrote what it starts
