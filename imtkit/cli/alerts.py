@@ -138,6 +138,7 @@ def test(face: Face, files: tuple[Path, ...]) -> None:
 @pass_face
 def list_(face: Face, is_refused: bool, limit: int) -> None:
     """List what senders posted and what became of it, and what silences held back; newest first."""
+    from imtkit.cli.pages import UNWRAPPED
     from imtkit.kit import deliveries
 
     with face.desk() as desk:
@@ -146,7 +147,7 @@ def list_(face: Face, is_refused: bool, limit: int) -> None:
     if face.is_json:
         face.give_json(found)
     elif found:
-        face.draw(_deliveries(found))
+        face.draw(_deliveries(found), piped_width=UNWRAPPED)
     else:
         face.say("Nothing was refused." if is_refused else "Nothing was posted yet.")
     if any(one.fate == "refused" for one in found) and not face.is_json:
