@@ -42,6 +42,14 @@ _LOOKS_UNKNOWN = 4  # how often in a row a claim is seen that this worker knows 
 _WAITING = ("ENQUEUED", "PENDING", "DELAYED")
 _OVER = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 _CLEARED_AT_ONCE = 1000
+_NO_SILENCE = (
+    # of the connections to PostgreSQL, as the log's: a host that is gone is missed within seconds
+    ("keepalives", "1"),
+    ("keepalives_idle", "5"),
+    ("keepalives_interval", "3"),
+    ("keepalives_count", "3"),
+    ("tcp_user_timeout", "10000"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,8 +447,10 @@ def open_queue(settings: Settings, bell: Bell | None = None) -> Queue:
     kind, _, rest = settings.store_url.partition("://")
     place, _, query = rest.partition("?")
     if kind.startswith("postgres"):
-        options = urlencode([one for one in parse_qsl(query) if one[0] != "timeout"])
-        return Queue(f"postgresql://{place}{options and '?'}{options}", bell)
+        options = [one for one in parse_qsl(query) if one[0] != "timeout"]
+        told = {name for name, _ in options}
+        options += [one for one in _NO_SILENCE if one[0] not in told]
+        return Queue(f"postgresql://{place}?{urlencode(options)}", bell)
     path = Path(place.removeprefix("/"))
     if not path.name or path.name == ":memory:":
         raise ConfigError(

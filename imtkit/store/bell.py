@@ -14,16 +14,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from imtkit.errors import StoreError
-from imtkit.store.engine import faults
+from imtkit.store.engine import faults, unless_told
 
 _LEFT_SECONDS = 60.0
 """How old a bell is, at least, that nobody listens at and that is taken away."""
+
+_TURN_SECONDS = 1.0
+"""How long who rings waits for another who does: workers look as often by themselves."""
 
 _CHANNEL = "imtkit_queue"
 _LISTEN = f"LISTEN {_CHANNEL}"
@@ -128,23 +132,29 @@ class PostgresBell:
             address,
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
-            connect_args={"connect_timeout": 10},
+            connect_args=unless_told(address),
         )
         self._speaks: sa.Connection | None = None
+        self._speaking = Lock()  # many runs ring, on one connection
         self._listens: sa.Connection | None = None
 
     def ring(self) -> None:
         """Have all who listen look now; they look later by themselves when it cannot be told."""
-        for _ in range(2):  # anew, when the connection has ended since the last time
-            try:
-                if self._speaks is None:
-                    self._speaks = self._engine.connect()
-                self._speaks.execute(sa.text(f"NOTIFY {_CHANNEL}"))
-            except sa.exc.DBAPIError:
-                _end(self._speaks)
-                self._speaks = None
-            else:
-                return
+        if not self._speaking.acquire(timeout=_TURN_SECONDS):
+            return  # the database is away: whoever speaks waits for it
+        try:
+            for _ in range(2):  # anew, when the connection has ended since the last time
+                try:
+                    if self._speaks is None:
+                        self._speaks = self._engine.connect()
+                    self._speaks.execute(sa.text(f"NOTIFY {_CHANNEL}"))
+                except sa.exc.DBAPIError:
+                    _end(self._speaks)
+                    self._speaks = None
+                else:
+                    return
+        finally:
+            self._speaking.release()
 
     @property
     def is_heard(self) -> bool:
@@ -156,8 +166,7 @@ class PostgresBell:
         """Whether it rang within these seconds; StoreError when nobody could hear it."""
         with faults(self._database):
             if self._listens is None:
-                self._listens = self._engine.connect()
-                self._listens.execute(sa.text(_LISTEN))
+                self._listens = self._listening()
         raw: Any = self._listens.connection.driver_connection
         try:
             return bool(list(raw.notifies(timeout=seconds, stop_after=1)))
@@ -165,6 +174,15 @@ class PostgresBell:
             _end(self._listens)
             self._listens = None
             raise StoreError(f"{self._database} has ended the connection.") from error
+
+    def _listening(self) -> sa.Connection:
+        connection = self._engine.connect()
+        try:
+            connection.execute(sa.text(_LISTEN))
+        except sa.exc.DBAPIError:
+            _end(connection)
+            raise
+        return connection
 
     def close(self) -> None:
         """Ring and listen no more."""

@@ -22,6 +22,18 @@ from imtkit.errors import ChainError, InputError, StoreBusyError, StoreDownError
 _FOR_ONCE = "imtkit_for_once"
 """Marks a connection that does not see what is written after it was made."""
 
+NO_SILENCE = {
+    # A host that is gone without a word is missed within seconds; else TCP waits for minutes, and
+    # for hours where nothing is on its way. What an address says itself counts more.
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds; libpq leaves it out where the system has none
+}
+"""How long a connection to PostgreSQL may be silent: parameters of libpq."""
+
 _WRITE_LOCK = 0x696D74
 """PostgreSQL advisory lock that makes one writer of many; any constant no one else uses."""
 
@@ -164,7 +176,7 @@ class PostgresEngine:
         address, wait_seconds = _address(url)
         address = address.set(drivername="postgresql+psycopg")
         self.name = address.render_as_string(hide_password=True).replace("+psycopg", "")
-        options = {"connect_timeout": 10, "options": f"-c lock_timeout={wait_seconds * 1000:.0f}"}
+        options = {**unless_told(address), "options": f"-c lock_timeout={wait_seconds * 1000:.0f}"}
         self._engine = sa.create_engine(address, pool_pre_ping=True, connect_args=options)
 
     @property
@@ -201,6 +213,11 @@ def _address(url: str) -> tuple[sa.URL, float]:
     address = sa.engine.make_url(url)
     wait_seconds = float(str(address.query.get("timeout", "20")))
     return address.difference_update_query(["timeout"]), wait_seconds
+
+
+def unless_told(address: sa.URL) -> dict[str, int]:
+    """What a connection to PostgreSQL is opened with, but for what its address says itself."""
+    return {name: value for name, value in NO_SILENCE.items() if name not in address.query}
 
 
 def _still_readable(path: Path, named: Mapping[str, Any]) -> sqlite3.Connection | None:
