@@ -156,7 +156,7 @@ def test_what_was_interrupted_is_begun_anew(checkout: Checkout) -> None:
         while "pip install" not in checkout.steps() and time.monotonic() < ends_at:
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     assert process.returncode != 0
     assert checkout.run("setup")[0] == 0
     assert checkout.steps() == ["venv --quiet", "pip install", *MADE]
