@@ -18,6 +18,10 @@ _REST_SECONDS = 1.0
 """How long the rest of a refused body is read, so that its sender comes to hear why."""
 
 
+class SlowBodyError(HTTPException):
+    """A body took too long: what is left of it is not waited for either."""
+
+
 class Room:
     """The memory that all bodies share which are being read. For one event loop."""
 
@@ -40,7 +44,8 @@ class Room:
 async def body_of(request: Request, *, most: int, room: Room) -> AsyncIterator[bytes]:
     """A request's body of at most ``most`` bytes, which takes its room until this is left.
 
-    HTTPException 413 for a larger one, 408 for a slow one, 503 while there is no room.
+    HTTPException 413 for a larger one; 503 for a slow one, as it may be us who are slow and
+    senders give up on a 408, and while there is no room.
     """
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or len(declared) > 18 or int(declared) > most:
@@ -57,7 +62,7 @@ async def body_of(request: Request, *, most: int, room: Room) -> AsyncIterator[b
                     body += part
         except TimeoutError:
             said = f"The body did not arrive within {_BODY_SECONDS:.0f} seconds."
-            raise HTTPException(408, said) from None
+            raise SlowBodyError(503, said, RETRY) from None
         yield bytes(body)
     finally:
         room.give_back(len(body))

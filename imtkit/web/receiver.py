@@ -1,8 +1,8 @@
 """``POST /alerts/NAME``: what senders post is kept, and only then answered.
 
-202 once it is on disk, also when it was before; 400, 401, 404, 408, 413 for what will not do
-however often it is sent; 503 with Retry-After for all else. Never 429: Alertmanager gives up
-on it.
+202 once it is on disk, also when it was before; 400, 401, 404, 413 for what will not do
+however often it is sent; 503 with Retry-After for all else. Never 408 or 429: Alertmanager gives
+up on both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from imtkit.errors import ImtkitError, InputError, NotFoundError, SignatureError
 from imtkit.kit import intake
 from imtkit.kit.intake import Posted
 from imtkit.model.words import one_line
-from imtkit.web.bodies import RETRY, Room, body_of, read_the_rest
+from imtkit.web.bodies import RETRY, Room, SlowBodyError, body_of, read_the_rest
 from imtkit.web.metrics import Metrics
 from imtkit.web.writer import Writer
 
@@ -48,14 +48,12 @@ _OUTCOMES: Mapping[int, str] = {
     400: "unreadable",
     401: "unproven",
     404: "unknown",
-    408: "slow",
     413: "too large",
     503: "later",
 }
 
 
 _HINTS: Mapping[int, str] = {
-    408: "Send it again, on a connection that keeps up.",
     413: "Have the sender group fewer alerts, or raise most_body_mb in imt.toml ([serve]).",
     503: "Send it again in a few seconds; what was kept meanwhile is not kept twice.",
 }
@@ -84,11 +82,13 @@ class Receiver:
         began_at = time.monotonic()
         source = self._sources.get(request.path_params["source"])
         name = source.name if source else ""
+        is_slow = False
         try:
             answer = await self._taken(request, source)
         except ClientDisconnect:
             answer = _answer(400, "The sender went away while it sent.")
         except HTTPException as error:
+            is_slow = isinstance(error, SlowBodyError)
             hint = _HINTS.get(error.status_code, "")
             answer = _answer(error.status_code, error.detail, hint, headers=error.headers)
         except ImtkitError as error:
@@ -98,10 +98,10 @@ class Receiver:
             answer = _later()
         if answer.status_code != 202:
             self._tell(name, answer)
-            if answer.status_code != 408:
+            if not is_slow:
                 await read_the_rest(request, most=2 * self._most_body)
         outcome = _OUTCOMES.get(answer.status_code, str(answer.status_code))
-        self._metrics.answered(name, outcome, time.monotonic() - began_at)
+        self._metrics.answered(name, "slow" if is_slow else outcome, time.monotonic() - began_at)
         return answer
 
     def close(self) -> None:
