@@ -2,9 +2,10 @@
 
 What is posted is kept whole, as one entry of the workspace's chain: a body of 10 MB makes the
 log 10 MB larger, for good. The same body from the same source is kept once, however often it
-is sent, as long as it tells of which occurrence of its alerts it speaks: its key is its SHA-256.
-A sender that tells neither a time nor an id sends the same body for the next one. What a silence
-holds back is kept anew when that is over: it counts then.
+is sent, as long as it tells of which occurrence of its alerts it speaks, or holds its sender's
+id of the message: its key is its SHA-256. Else the header ``Request-ID`` belongs to the key. A
+sender that tells none of these sends the same body for the next one, which is kept too. What a
+silence holds back is kept anew when that is over: it counts then.
 
 Entries ``deliveries.handled`` say how far the kept deliveries have become alerts, so that
 whoever dies in between loses nothing: what comes after the newest of them is handled again,
@@ -89,7 +90,8 @@ class Posted:
     """What a sender posted: proven to be its own, and readable.
 
     ``confirm`` is the address by which an SNS ``topic`` wants its subscription confirmed.
-    ``says_when``: every alert in it tells which occurrence of it this is. ``held_until`` is the
+    ``says_when``: the same body would mean the same once more, for every alert in it tells which
+    occurrence of it this is, or it holds its sender's own id of the message. ``held_until`` is the
     end of the first silence that speaks of one of its alerts now; empty: none does.
     """
 
@@ -149,7 +151,7 @@ def read(
         {name: headers[name][:200] for name in KEPT_HEADERS if headers.get(name)},
         subscribe_url or delivery.confirm,
         delivery.topic,
-        all(notice.has_episode for notice in delivery.notices),
+        delivery.is_named or all(notice.has_episode for notice in delivery.notices),
         _held_until(delivery, silences, now),
     )
 
@@ -380,6 +382,17 @@ def _received(desk: Desk, posted: Posted) -> Draft:
         "sha256": posted.sha256,
     }
     machine = desk.acting_as(f"{AUTOMATION}{posted.source}", "alert")
+    return machine.draft("delivery.received", data, key=_kept_once(posted))
+
+
+def _kept_once(posted: Posted) -> str | None:
+    """By what a delivery is known when it is sent again; None when nothing tells that it is.
+
+    A header is not signed: it counts with the same body only.
+    """
+    request = posted.headers.get("request-id", "")
+    if not (posted.says_when or request):
+        return None
+    named = "" if posted.says_when else f"/id/{hashlib.sha256(request.encode()).hexdigest()}"
     held = f"/held/{posted.held_until}" if posted.held_until else ""
-    key = f"delivery/{posted.source}/{posted.sha256}{held}" if posted.says_when else None
-    return machine.draft("delivery.received", data, key=key)
+    return f"delivery/{posted.source}/{posted.sha256}{named}{held}"

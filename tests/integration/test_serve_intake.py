@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+import alert_messages as messages
 import pytest
+from alert_messages import source as source_of
 from clocks import FixedClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -251,6 +253,34 @@ def test_a_sender_that_tells_no_time_is_heard_each_time(at_work: Desk, clock: Fi
     assert progress.handled == 4
     told = [one for one in types(desk) if one.startswith("alert.")]
     assert told == ["alert.received", "alert.resolved", "alert.received"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message", "head"),
+    [
+        (source_of("pagerduty"), messages.pagerduty("incident.resolved"), {}),
+        (source_of("sns"), messages.sns(NewStateValue="OK"), {}),
+        (source_of("sentry"), messages.sentry_issue("resolved"), {"request-id": "c0ffee"}),
+    ],
+    ids=lambda one: getattr(one, "kind", ""),
+)
+def test_a_message_that_is_sent_again_is_kept_once(
+    at_work: Desk, clock: FixedClock, source: SourceSettings, message: Any, head: dict[str, str]
+):
+    """It tells of no occurrence, but has its sender's own id; the next message has another."""
+
+    def kept(said: bytes, headers: dict[str, str]) -> int:
+        read = intake.read(source, headers, said, now=clock.now(), certificates=Certificates())
+        clock.moment += timedelta(minutes=1)
+        return intake.keep(at_work, [read])[0].n
+
+    said = messages.body(message)
+    assert [kept(said, head), kept(said, head)] == [1, 1]
+    if head:
+        assert kept(said, {"request-id": "another"}) == 2
+        assert kept(said + b" ", head) == 3, "who knows an id holds nothing back by it"
+    else:
+        assert kept(said.replace(b"01ORDERSEVENT", b"02").replace(b"0001", b"0002"), head) == 2
 
 
 def test_what_is_no_utf8_is_no_json(clock: FixedClock):

@@ -41,6 +41,7 @@ _URGENCIES = {"high": "critical", "low": "warning"}
 
 class _Event(TypedDict):
     event_type: str
+    id: NotRequired[object]
     occurred_at: NotRequired[object]
     data: NotRequired[object]
 
@@ -103,7 +104,7 @@ def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
         group=line(within(incident, "service", "id")),
         has_episode=started_at is not None and not is_over,
     )
-    return Delivery((notice,))
+    return Delivery((notice,), is_named=bool(line(event.get("id"))))
 
 
 def _labels(incident: _Incident) -> dict[str, str]:

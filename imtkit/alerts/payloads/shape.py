@@ -78,10 +78,12 @@ class Delivery:
 
     ``topic`` is the SNS topic it came through. ``confirm`` is the address, as the sender gives
     it and not yet judged, that must be fetched before the topic says anything; such a delivery
-    has no notices.
+    has no notices. ``is_named``: the sender's own id of this message is in its body, so that
+    the same body is the same message sent again.
     """
 
     notices: tuple[Notice, ...] = ()
     left_out: int = 0
     confirm: str = ""
     topic: str = ""
+    is_named: bool = False

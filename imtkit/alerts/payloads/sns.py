@@ -60,6 +60,7 @@ class _Message(TypedDict):
     Type: Literal["Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"]
     TopicArn: str
     Message: str
+    MessageId: NotRequired[object]
     Subject: NotRequired[object]
     SubscribeURL: NotRequired[object]
     Timestamp: NotRequired[object]
@@ -110,7 +111,8 @@ def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
         return Delivery(topic=topic)
     changed_at = FORM.moment(alarm.get("StateChangeTime"), "Message.StateChangeTime")
     moment = changed_at or FORM.moment(message.get("Timestamp"), "Timestamp") or at
-    return Delivery((_notice(source.name, alarm, message, status, moment),), topic=topic)
+    notice = _notice(source.name, alarm, message, status, moment)
+    return Delivery((notice,), topic=topic, is_named=bool(line(message.get("MessageId"))))
 
 
 def _notice(
