@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import http.client
 import re
 import threading
@@ -16,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
+from typed import problem_of
 from web_server import (
     FAILED,
     RUN,
@@ -268,7 +270,33 @@ def test_empty_pages_say_what_to_do(web: Web) -> None:
         ("/runs", "imt run NAME"),
         ("/archive", "imt record build"),
     ):
-        assert words in session.get(web.url + path, timeout=10).text, path
+        text = session.get(web.url + path, timeout=10).text
+        assert words in text, path
+        assert [line for line in commands_in(text) if problem_of(line)] == []
+
+
+def commands_in(text: str) -> list[str]:
+    """The commands that a page lets one copy."""
+    return [html.unescape(one) for one in re.findall(r"<code data-copy>(.*?)</code>", text)]
+
+
+def test_every_command_that_a_page_lets_one_copy_can_be_typed(web: Web, ann: Desk) -> None:
+    """Those of runs, and what comes next from open to closed, are read without complaint."""
+    session = browser(web)
+    runs, plain = busy_incident(ann), incidents.open_(ann, Opening("Slow")).id
+    shown = [session.get(f"{web.url}/{one}", timeout=10).text for one in ("runs", f"runs/{RUN}")]
+    shown.append(session.get(f"{web.url}/incidents/{runs}", timeout=10).text)
+    incidents.set_fields(ann, plain, {"resolution": "restarted", "cause": "a leak"})
+    verbs = ("acknowledge", "mitigate", "resolve", "close")
+    for move in (None, *(getattr(incidents, verb) for verb in verbs)):
+        if move:
+            move(ann, plain)
+        shown.append(session.get(f"{web.url}/incidents/{plain}", timeout=10).text)
+    found = {line for text in shown for line in commands_in(text)}
+    verbs = ("ack", "mitigate", "resolve", "close", "review")
+    assert found >= {f"imt incident {verb} {plain}" for verb in verbs}
+    assert {f"imt take {RUN}", f"imt take {FAILED}"} <= found
+    assert [(line, problem_of(line)) for line in sorted(found) if problem_of(line)] == []
 
 
 def test_an_incident_shows_all_there_is_with_times_in_utc(web: Web, ann: Desk) -> None:
