@@ -21,7 +21,6 @@ from imtkit.errors import ConfigError, StoreError
 from imtkit.kit import Desk, requests, running
 from imtkit.kit.outputs import SENDER
 from imtkit.kit.sender import Sender
-from imtkit.model.entries import WORKSPACE
 from imtkit.model.lifecycle import STATUSES
 from imtkit.runs.queue import Queue
 from imtkit.web import astray, entrance, pages
@@ -29,6 +28,7 @@ from imtkit.web.bodies import RETRY
 from imtkit.web.consumer import Consumer
 from imtkit.web.metrics import Metrics
 from imtkit.web.office import Office
+from imtkit.web.probe import Probe
 from imtkit.web.receiver import Receiver
 from imtkit.web.writer import Writer
 
@@ -60,6 +60,7 @@ class House:
     consumer: Consumer = field(init=False)
     receiver: Receiver = field(init=False)
     sender: Sender = field(init=False)
+    probe: Probe = field(init=False)
 
     def __post_init__(self) -> None:
         serve = self.settings.serve
@@ -76,6 +77,7 @@ class House:
         )
         self.receiver = Receiver(self.settings, self.writer, self.metrics)
         self.sender = Sender(lambda task: self.office.now(task, actor=SENDER))
+        self.probe = Probe(self.office, patience=_STORE_SECONDS)
 
     def start(self) -> None:
         """Begin to keep, and to work through what is kept."""
@@ -87,6 +89,7 @@ class House:
     def close(self) -> None:
         """Keep what was accepted, and let go of everything."""
         self.receiver.close()
+        self.probe.close()
         self.writer.close(_ENDING_SECONDS)
         self.consumer.close(_ENDING_SECONDS)
         self.sender.stop(_ENDING_SECONDS)
@@ -202,27 +205,9 @@ class Health:
         """Why the log takes no entries: what its writers just met, else what a probe meets."""
         async with self._probing:
             if time.monotonic() - self._probed_at > _PROBED_SECONDS:
-                self._fault = await self._probed()
+                self._fault = await self._house.probe.fault()
                 self._probed_at = time.monotonic()
             return self._house.office.fault_within(_FAULT_SECONDS) or self._fault
-
-    async def _probed(self) -> str:
-        try:
-            async with asyncio.timeout(_STORE_SECONDS):
-                await self._house.office.work(_check_writable, actor="")
-        except TimeoutError:
-            return f"did not answer within {_STORE_SECONDS:.0f} seconds"
-        except StoreError as error:
-            return type(error).__name__  # where the log lies is nobody's business here
-        return ""
-
-
-def _check_writable(desk: Desk) -> None:
-    """StoreError unless an alert could be kept now. Nothing is, and the log does not grow."""
-    from imtkit.store.room import check_room
-
-    desk.store.append(WORKSPACE)  # nothing, when it is our turn to write
-    check_room(desk.settings.store_url)
 
 
 def _from_log(desk: Desk) -> Mapping[str, float]:

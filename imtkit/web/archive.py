@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imtkit.contracts import Query
-from imtkit.errors import ConfigError, NotFoundError, RecordError, ServiceError
+from imtkit.errors import ImtkitError, NotFoundError, ServiceError
 from imtkit.kit import Desk, copies
 from imtkit.kit.desk import id_of
 from imtkit.kit.outputs import built_last
@@ -94,7 +96,42 @@ def has_record(desk: Desk, incident: Incident) -> bool:
     return is_here or (bool(desk.settings.depot.address) and bool(built_last(incident)))
 
 
-async def file(asked: Asked) -> Response:
+class Elsewhere:
+    """The records that other machines sent to the address of outputs.
+
+    An address that failed is left alone for so many seconds: each look at one that is away waits
+    long, and keeps one of the few who work at pages.
+    """
+
+    def __init__(self, pause_seconds: float = 30.0) -> None:
+        self._pause_seconds = pause_seconds
+        self._fault, self._failed_at = ServiceError(), float("-inf")
+
+    def see_to(self, desk: Desk, incident: str, name: str) -> None:
+        """Have the newest record here, before its index is shown or where it is not here at all.
+
+        What is here stays what is shown, whatever keeps the newest from coming.
+        """
+        is_here = (desk.folder(incident) / "record" / _INDEX).is_file()
+        if not desk.settings.depot.address or (is_here and name != _INDEX):
+            return
+        try:
+            self._fetch(desk, incident)
+        except ImtkitError:
+            if not is_here:
+                raise
+
+    def _fetch(self, desk: Desk, incident: str) -> None:
+        if time.monotonic() - self._failed_at < self._pause_seconds:
+            raise copy(self._fault)
+        try:
+            copies.fetch_record(desk, incident)
+        except ServiceError as error:
+            self._fault, self._failed_at = error, time.monotonic()
+            raise
+
+
+async def file(asked: Asked, elsewhere: Elsewhere) -> Response:
     """A file of a record; its folder's name alone leads to its index. NotFoundError otherwise."""
     from starlette.responses import FileResponse, RedirectResponse
 
@@ -102,7 +139,7 @@ async def file(asked: Asked) -> Response:
     if not name:
         to = f"/archive/{id_of(incident)}/index.html" if _ID.fullmatch(id_of(incident)) else "/"
         return RedirectResponse(to, 303, headers=dict(GUARDED))
-    path = await asked.work(lambda desk: _within(desk, incident, name))
+    path = await asked.work(lambda desk: _within(desk, elsewhere, incident, name))
     kind = _SHOWN.get(path.suffix.lower())
     return FileResponse(
         path,
@@ -112,7 +149,7 @@ async def file(asked: Asked) -> Response:
     )
 
 
-def _within(desk: Desk, incident: str, name: str) -> Path:
+def _within(desk: Desk, elsewhere: Elsewhere, incident: str, name: str) -> Path:
     """The file of this name in an incident's record, and nowhere else, links followed."""
     missing = NotFoundError(
         f"The archive has no {name[:200]!r} of {incident[:60]!r}.", hint="See what it has: /archive"
@@ -122,7 +159,7 @@ def _within(desk: Desk, incident: str, name: str) -> Path:
         raise missing
     if any(part.startswith(".") or "\\" in part for part in parts):
         raise missing
-    _see_to(desk, incident, name)
+    elsewhere.see_to(desk, incident, name)
     folder = (desk.folder(incident) / "record").resolve()
     path = folder.joinpath(*parts).resolve()
     is_ours = folder.is_relative_to(desk.settings.outputs.resolve()) and path.is_relative_to(folder)
@@ -133,18 +170,3 @@ def _within(desk: Desk, incident: str, name: str) -> Path:
     if not is_there:
         raise missing
     return path
-
-
-def _see_to(desk: Desk, incident: str, name: str) -> None:
-    """Have the newest record here, before its index is shown or where it is not here at all.
-
-    What is here stays what is shown while the address of outputs is away.
-    """
-    is_here = (desk.folder(incident) / "record" / _INDEX).is_file()
-    if not desk.settings.depot.address or (is_here and name != _INDEX):
-        return
-    try:
-        copies.fetch_record(desk, incident)
-    except (ServiceError, ConfigError, RecordError):
-        if not is_here:
-            raise

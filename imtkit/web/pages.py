@@ -42,7 +42,11 @@ def routes(office: Works) -> list[Route]:
         route(office, "/runs/{run}", partial(runs.shown, tail=tail, shelf=shelf)),
         route(office, "/runs/{run}/cancel", runs.cancelled, is_post=True),
         route(office, "/archive", archive.listed),
-        route(office, "/archive/{incident}/{file:path}", archive.file),
+        route(
+            office,
+            "/archive/{incident}/{file:path}",
+            partial(archive.file, elsewhere=archive.Elsewhere()),
+        ),
         route(office, "/news", partial(news, tail=tail)),
     ]
 
