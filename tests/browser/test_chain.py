@@ -1,10 +1,12 @@
 """The whole way, nothing of it made up: a service breaks, Prometheus sees it, Alertmanager posts,
-a runbook looks and asks, a person answers in the page, the service is well, the record is built.
+a runbook looks and asks, a person answers in the page, the service is well, the person resolves
+it there, closes it in a terminal, and reads its record in the archive.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -15,8 +17,9 @@ from shutil import copy
 from typing import TYPE_CHECKING
 
 import pytest
-from labs import ROOT, running_lab
+from labs import ROOT
 from notebook_files import code, write_notebook
+from storms import Worker
 from terminal import IMT, imt_process
 from watchers import Shop, free_port, shop, watching
 
@@ -26,7 +29,7 @@ from imtkit.model.incident import Incident, Run
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 SENDER, TOKEN = "the-senders-own-token", "the-token-of-the-pages"
 PERSON = "Ada Lovelace"
@@ -81,6 +84,17 @@ def address(workspace: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/"
 
 
+@pytest.fixture
+def worker(workspace: Path, address: str) -> Iterator[Worker]:
+    """``imt worker`` of the workspace."""
+    assert address
+    one = Worker(workspace)
+    try:
+        yield one
+    finally:
+        one.end()
+
+
 @contextmanager
 def serving(workspace: Path, secrets: dict[str, str]) -> Iterator[None]:
     """``imt serve``, until it is told to end; it ends well."""
@@ -125,16 +139,39 @@ def answered_in_the_page(page: Page, address: str, incident: str) -> None:
     gate.get_by_label("Your name").fill(PERSON)
     gate.get_by_label("Reason").fill("The last deploy broke it.")
     gate.get_by_role("button", name="yes").click()
+    page.get_by_text("Recorded:").wait_for()
+
+
+def resolved_in_the_page(page: Page, address: str, incident: str) -> None:
+    """The person sees that every alert is over, says how they know, and resolves it."""
+    page.goto(f"{address}incidents/{incident}")
+    page.get_by_text("It proposes its own resolution").wait_for()
+    move = page.locator("#move-resolve")
+    move.locator("summary").click()
+    move.get_by_label("Resolution").fill("Restarted.")
+    move.get_by_label("How was it verified?").fill("The shop answers 200 again.")
+    move.get_by_role("button", name="Service is restored").click()
+    page.get_by_text("Recorded:").wait_for()
+
+
+def read_in_the_archive(page: Page, address: str, incident: str) -> str:
+    """The record, and the page of the run in it, as they stand in the browser."""
+    page.goto(f"{address}archive")
+    page.locator(f"#{incident} h2 a").click()
+    page.wait_for_url(re.compile(r"/index\.html$"))
+    record = page.inner_text("body")
+    page.get_by_role("link", name="The shop is down").first.click()
+    page.wait_for_url(re.compile(r"-shop-down\.html$"))
+    return record + page.inner_text("body")
 
 
 def test_from_a_broken_service_to_its_record(
-    workspace: Path, address: str, tmp_path: Path, open_page: Callable[..., Page]
+    workspace: Path, address: str, worker: Worker, tmp_path: Path, open_page: Callable[..., Page]
 ):
     """An alert is one incident and one run; its answer, its end and its record follow."""
     watch = tmp_path / "watch"
     watch.mkdir()
     with (
-        running_lab(workspace, person=PERSON),
         shop() as broken,
         watching(broken, watch, url=f"{address}alerts/alertmanager", token=SENDER),
         open_desk(workspace, actor="Bo Berg") as desk,
@@ -142,23 +179,35 @@ def test_from_a_broken_service_to_its_record(
         broken.is_well = False
         until(lambda: (run := the_run(desk)) and run.status == "waiting")
         _looked_at(desk, broken)
-        answered_in_the_page(open_page(), address, the_incident(desk).id)
+        page = open_page()
+        answered_in_the_page(page, address, the_incident(desk).id)
         until(lambda: (run := the_run(desk)) and run.status == "completed")
         broken.is_well = True
         until(lambda: all(alert.status == "resolved" for alert in the_incident(desk).alerts))
         incident = the_incident(desk)
         assert not incident.is_over, "machines propose, people resolve"
-        by_hand("incident", "resolve", incident.id, "--resolution", "Restarted.", at=workspace)
-        record = Path(by_hand("record", "build", incident.id, at=workspace)).read_text()
-        for words in ("Restart the shop?", PERSON, "The last deploy broke it.", "ShopDown"):
-            assert words in record
+        resolved_in_the_page(page, address, incident.id)
+        closed_by_hand(incident.id, at=workspace)
+        assert the_incident(desk).status == "closed"
+        record = read_in_the_archive(page, address, incident.id)
+    assert worker.is_up
+    for words in (
+        "ShopDown",
+        "the shop answers 500",
+        "Restart the shop?",
+        "The last deploy broke it.",
+        "The shop answers 200 again.",
+        "A deploy.",
+        PERSON,
+    ):
+        assert words in record, words
 
 
-def by_hand(*words: str, at: Path) -> str:
-    """What a command of Ada Lovelace's prints."""
+def closed_by_hand(incident: str, *, at: Path) -> None:
+    """Ada Lovelace closes it by a command, which builds the record."""
+    words = ("incident", "close", incident, "--cause", "A deploy.")
     done = imt_process(*words, cwd=at, environment={"IMT_USER": PERSON})
     assert done.code == 0, done.err
-    return done.out.strip()
 
 
 def _looked_at(desk: Desk, broken: Shop) -> None:
