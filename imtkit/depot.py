@@ -18,7 +18,6 @@ from imtkit.errors import (
     NotFoundError,
     ServiceDownError,
     ServiceError,
-    StoreError,
 )
 
 if TYPE_CHECKING:
@@ -58,10 +57,15 @@ class Depot:
         return {}
 
     def send(self, name: str, file: Path | bytes) -> None:
-        """Put a file there, over an older one of that name: readers see the one or the other."""
+        """Put a file there, over an older one of that name: readers see the one or the other.
+
+        ServiceError where the bucket, or the folder of a ``file://`` address, does not exist:
+        neither is made, for a folder may be missing because nothing is mounted there.
+        """
         try:
             with self._door(name):
                 if self._is_local:
+                    Path(self._root).stat()  # or it would be made where nothing is mounted
                     _write_whole(Path(self._path(name)), file)
                 elif isinstance(file, bytes):
                     self._files.pipe_file(self._path(name), file)
@@ -69,13 +73,14 @@ class Depot:
                     self._files.put_file(str(file), self._path(name))
         except NotFoundError as error:
             raise ServiceError(
-                f"{self.address} does not exist.", hint="Make it, or mend [outputs] in imt.toml."
+                f"{self.address} does not exist.",
+                hint="Make it or mount it, or mend [outputs] in imt.toml.",
             ) from error
 
     def fetch(self, name: str, path: Path) -> str:
         """Write what is there to a new file; its SHA-256. NotFoundError when nothing is there.
 
-        StoreError when the file cannot be written; what there is of it then is the caller's.
+        ServiceError also when the file cannot be written; what there is of it then is the caller's.
         """
         content = hashlib.sha256()
         try:
@@ -86,7 +91,7 @@ class Depot:
                 here.flush()
                 os.fsync(here.fileno())
         except OSError as error:
-            raise StoreError(
+            raise ServiceError(
                 f"{path} cannot be written: {error.strerror}.",
                 hint="Free some space or make the folder writable, and try again.",
                 retryable=True,

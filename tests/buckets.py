@@ -71,7 +71,12 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
 
 
 def name_address(workspace: Path, address: str, *, url: str = "") -> None:
-    """Have a workspace send its outputs to an address; ``url`` is that of an S3 server."""
+    """Have a workspace send its outputs to an address; ``url`` is that of an S3 server.
+
+    A folder is made: imtkit makes none.
+    """
+    if address.startswith("file://"):
+        Path(address.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
     table = f'[outputs]\naddress = "{address}"\n'
     if url:
         table += (

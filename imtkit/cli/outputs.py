@@ -74,10 +74,14 @@ def fetch(face: Face, incident_id: str) -> None:
         raise ServiceError(f"Not all of {incident_id} could be fetched.")
 
 
-def say_unsent(face: Face, desk: Desk) -> None:
-    """Say that what was just made could not be sent, if so; it is sent later."""
+def say_unsent(face: Face, desk: Desk, why: str = "") -> None:
+    """Say that what was just made could not be sent, if so; it is sent later.
+
+    ``why`` is what the sending said, where the caller had it: what it says of a folder that
+    cannot be written cannot be kept in it.
+    """
     from imtkit.kit import outputs as sending
 
     fault = sending.waiting(desk).fault
-    if fault:
-        face.say(f"Not sent yet: {fault} Later: imt outputs send")
+    if why or fault:
+        face.say(why or f"Not sent yet: {fault} Later: imt outputs send")

@@ -154,8 +154,7 @@ def _run_here(face: Face, settings: Settings, found: Runbook, order: Mapping[str
         with face.desk() as desk, watched(face, found) as on_step:
             running.reap(desk)
             done = runs.start(desk, str(found.path), on_step=on_step, control=control, **where)
-            outputs.send_if_possible(desk)
-            say_unsent(face, desk)
+            say_unsent(face, desk, outputs.send_if_possible(desk))
         [document] = expectation.documents(desk, [done])
     words = f"{done.incident}: {done.runbook} {done.status}, run {done.id}."
     face.give(document, f"{words} The notebook: {document['output_path']}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,9 +130,10 @@ def _fetch_notebook(desk: Desk, depot: Depot, *, notebook: str, sent: list[Copy]
     name = Path(os.path.relpath(path, desk.settings.outputs)).as_posix()
     part = _fetched(desk, depot, name, sent[-1].sha256)
     try:
-        if here is not None and here.sha256 not in {copy.sha256 for copy in sent}:
-            path.rename(path.with_name(f"{path.stem}-kept-{here.sha256[:12]}{path.suffix}"))
-        part.replace(path)
+        with _writing(path):
+            if here is not None and here.sha256 not in {copy.sha256 for copy in sent}:
+                path.rename(path.with_name(f"{path.stem}-kept-{here.sha256[:12]}{path.suffix}"))
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -143,7 +144,8 @@ def _fetch_file(desk: Desk, depot: Depot, *, name: str, sha256: str) -> None:
         return
     part = _fetched(desk, depot, name, sha256)
     try:
-        part.replace(path)
+        with _writing(path):
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -153,7 +155,8 @@ def _fetched(desk: Desk, depot: Depot, name: str, sha256: str) -> Path:
     path = desk.settings.outputs / name
     if not is_inside(desk, path):
         raise NotFoundError(f"{name} would lie outside the workspace's outputs.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
     try:
         found = depot.fetch(name, part)
@@ -168,6 +171,19 @@ def _fetched(desk: Desk, depot: Depot, name: str, sha256: str) -> Path:
         part.unlink(missing_ok=True)
         raise
     return part
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Faults of the disk as faults of the fetching: the log has none."""
+    try:
+        yield
+    except OSError as error:
+        raise ServiceError(
+            f"{path} cannot be written: {error.strerror}.",
+            hint="Free some space or make the folder writable, and try again.",
+            retryable=True,
+        ) from error
 
 
 def _unsent(desk: Desk, run: Run) -> NotFoundError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from pathlib import Path
 
 from imtkit.config import current_run
@@ -11,6 +12,7 @@ from imtkit.kit import unsent
 from imtkit.kit.desk import Desk, id_of
 from imtkit.kit.files import write_whole
 from imtkit.model.checklist import slug
+from imtkit.model.entries import Draft
 from imtkit.model.incident import Evidence, Incident
 
 
@@ -36,8 +38,6 @@ def keep(
     ending = "".join(char for char in given.suffix.lower() if char.isalnum() or char == ".")[:10]
     path = Path("evidence") / f"{sha256[:12]}-{slug(given.stem)}{ending}"
     write_whole(desk.folder(incident.id) / path, content)
-    if not current_run():  # a run's folder is sent when it ends
-        unsent.note(desk, incident.id)
     data = {
         "title": title,
         "path": path.as_posix(),
@@ -46,7 +46,13 @@ def keep(
         "size": len(content),
     }
     draft = desk.draft("evidence.added", data)
-    desk.store.change(incident.id, lambda stands: [] if _found(stands, title, sha256) else [draft])
+
+    def unless_kept(stands: Incident) -> list[Draft]:
+        return [] if _found(stands, title, sha256) else [draft]
+
+    # A run's folder is sent when it ends.
+    with nullcontext() if current_run() else unsent.noted(desk, incident.id):
+        desk.store.change(incident.id, unless_kept)
     kept = _found(desk.store.incident(incident.id), title, sha256)
     if kept is None:
         raise StateError(f"The evidence '{title}' was withdrawn while it was being kept.")

@@ -50,9 +50,9 @@ def send(desk: Desk, *, is_everything: bool = False) -> Sent:
     """Send what is to be sent, of every incident or (without ``is_everything``) of those that
     something changed in.
 
-    What runs is sent when it has parked or ended. ServiceError when the address refuses,
-    ServiceDownError while it is away, ConfigError when imt.toml names none or it cannot be
-    served: everything unsent is kept in mind.
+    What runs is sent when it has parked or ended. ServiceError when the address refuses or
+    ``outputs/`` cannot be written, ServiceDownError while the address is away, ConfigError when
+    imt.toml names none or it cannot be served: everything unsent is kept in mind.
     """
     from imtkit.depot import open_depot
 
@@ -105,15 +105,18 @@ def _send_incident(
     try:
         incident = desk.store.incident(incident_id)
     except NotFoundError:  # another log's
-        incident, files = Incident(incident_id), 0
-    else:
-        if not any(cause.is_due(incident) for cause in causes):
-            return 0
-        files = _send_files(desk, depot, incident)
-        files += sum(_send_notebook(desk, depot, incident, one) for one in notebooks(incident))
-        files += _send_record(desk, depot, incident)
+        for cause in causes:
+            unsent.drop(desk, cause)
+        return 0
+    if not any(cause.is_due(incident) for cause in causes):
+        return 0
+    files = _send_files(desk, depot, incident)
+    files += sum(_send_notebook(desk, depot, incident, one) for one in notebooks(incident))
+    files += _send_record(desk, depot, incident)
+    # Meanwhile a run may have ended, whose end is not sent yet, or somebody have taken one over.
+    now = desk.store.incident(incident_id)
     for cause in causes:
-        if cause.is_settled(incident):
+        if cause.is_settled(incident) and cause.is_settled(now):
             unsent.drop(desk, cause)
     return files
 
@@ -193,7 +196,11 @@ def copy_of(content: bytes) -> Copy | None:
         told = json.loads(content)["metadata"].get("papermill", {}).get(ATTEMPT)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return Copy(told if isinstance(told, int) else None, hashlib.sha256(content).hexdigest())
+    return Copy(told if isinstance(told, int) else None, _sha256(content))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _send_record(desk: Desk, depot: Depot, incident: Incident) -> int:
@@ -201,23 +208,27 @@ def _send_record(desk: Desk, depot: Depot, incident: Incident) -> int:
 
     So whoever finds the manifest that the log names finds the rest.
     """
-    from imtkit.record.manifest import MANIFEST, read_manifest, sha256_of
+    from imtkit.record.manifest import MANIFEST, manifest_from
 
-    folder = desk.folder(incident.id) / "record"
+    folder, place = desk.folder(incident.id) / "record", f"{incident.id}/record"
     built = built_last(incident)
+    manifest = content_of(folder / MANIFEST)
+    if not built or _sha256(manifest) != built:
+        return 0
+    there = depot.read(f"{place}/{MANIFEST}")
+    if there is not None and _sha256(there) == built:
+        return 0
     try:
-        if not built or sha256_of(folder / MANIFEST) != built:
-            return 0
-        names = [*read_manifest(folder).files, MANIFEST]
-    except (OSError, RecordError):
+        files = manifest_from(manifest).files
+    except RecordError:
         return 0
-    there = depot.read(f"{incident.id}/record/{MANIFEST}")
-    if there is not None and hashlib.sha256(there).hexdigest() == built:
-        return 0
-    for name in names:
-        if (folder / name).is_file():
-            depot.send(f"{incident.id}/record/{name}", folder / name)
-    return len(names)
+    for name, (sha256, _) in files.items():
+        content = content_of(folder / name)
+        if _sha256(content) != sha256:
+            return 0  # it is built anew meanwhile, or damaged: what is sent never mixes two
+        depot.send(f"{place}/{name}", content)
+    depot.send(f"{place}/{MANIFEST}", manifest)
+    return len(files) + 1
 
 
 def built_last(incident: Incident) -> str:

@@ -43,8 +43,8 @@ def build(desk: Desk, incident_id: str) -> Record:
         "manifest_sha256": record.manifest_sha256,
         "problems": list(record.problems),
     }
-    desk.store.append(incident.id, desk.draft("record.built", built))
-    unsent.note(desk, incident.id)
+    with unsent.noted(desk, incident.id):
+        desk.store.append(incident.id, desk.draft("record.built", built))
     outputs.send_if_possible(desk)
     return record
 

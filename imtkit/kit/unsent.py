@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from imtkit.errors import StoreError
+from imtkit.errors import ServiceError, StoreError
 from imtkit.kit.desk import Desk
 from imtkit.kit.files import write_whole
 from imtkit.model.incident import Incident
@@ -50,12 +50,26 @@ def note(desk: Desk, incident_id: str, run_id: str = "", attempt: int = 0) -> No
     """Keep in mind that an incident's folder is to be sent; nothing where outputs stay here."""
     if not desk.settings.depot.address:
         return
-    cause = Cause(f"{incident_id}.{uuid4().hex[:12]}", incident_id)
-    if run_id:
-        cause = Cause(f"{Path(run_id).name}.{attempt}", incident_id, run_id, attempt)
+    # Each has a name of its own: a pass that drops what it has sent drops nothing noted since.
+    name = f"{Path(run_id).name or incident_id}.{uuid4().hex[:12]}"
+    cause = Cause(name, incident_id, run_id, attempt)
     with suppress(StoreError):  # a full disk must not keep a run from going on
         told = json.dumps(asdict(cause)).encode()
         write_whole(_folder(desk) / f"{cause.name}{_ENDING}", told)
+
+
+@contextmanager
+def noted(desk: Desk, incident_id: str) -> Iterator[None]:
+    """Keep in mind that something is to be sent that is told to the log meanwhile.
+
+    Before, because a process may be killed; and after, because a pass in between does not see in
+    the log what it is for, and drops it.
+    """
+    note(desk, incident_id)
+    try:
+        yield
+    finally:
+        note(desk, incident_id)
 
 
 def causes(desk: Desk) -> list[Cause]:
@@ -94,13 +108,16 @@ def fault(desk: Desk) -> str:
 def one_sender(desk: Desk) -> Iterator[None]:
     """Lets one thread of one process of the workspace send at a time, or older states could
     come after newer ones. The lock ends with its process.
+
+    ServiceError when the folder of outputs cannot be written: the log is well, and a server must
+    not take it for broken.
     """
     path = _folder(desk) / ".lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.open("w")
     except OSError as error:
-        raise StoreError(
+        raise ServiceError(
             f"{path} cannot be written: {error.strerror}.",
             hint="Free some space or make the folder writable, and try again.",
             retryable=True,

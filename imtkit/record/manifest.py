@@ -45,14 +45,19 @@ def manifest_text(folder: Path, head: Head, about: Mapping[str, Any]) -> str:
 
 def read_manifest(folder: Path) -> Manifest:
     """A record's manifest; RecordError says why it cannot be read."""
-    path = folder / MANIFEST
     try:
-        raw = json.loads(path.read_bytes())
+        return manifest_from(Path(folder, MANIFEST).read_bytes())
+    except OSError as error:
+        raise RecordError(f"{MANIFEST} cannot be read: {error.strerror}.") from error
+
+
+def manifest_from(content: bytes) -> Manifest:
+    """The manifest that a file of these bytes is; RecordError when it is none."""
+    try:
+        raw = json.loads(content)
         files = {str(f["path"]): (str(f["sha256"]), int(f["size"])) for f in raw["files"]}
         count, hash_ = int(raw["head"]["entries"]), str(raw["head"]["hash"])
         return Manifest(Head(str(raw["incident"]), count, hash_), files)
-    except OSError as error:
-        raise RecordError(f"{MANIFEST} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordError(f"{MANIFEST} is not a manifest: {error!r}.") from error
 

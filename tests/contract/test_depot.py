@@ -13,7 +13,7 @@ from buckets import S3, depot_credentials, s3
 
 from imtkit.config.depot import DepotSettings
 from imtkit.depot import Depot, open_depot
-from imtkit.errors import ConfigError, NotFoundError, ServiceDownError, ServiceError, StoreError
+from imtkit.errors import ConfigError, NotFoundError, ServiceDownError, ServiceError
 
 __all__ = ["depot_credentials", "s3"]
 
@@ -24,6 +24,7 @@ OPTIONS = {"key": "secret://env/DEPOT_KEY", "secret": "secret://env/DEPOT_SECRET
 def depot(request: pytest.FixtureRequest, tmp_path: Path, depot_credentials: None) -> Depot:
     """An empty depot of each kind."""
     if request.param == "file":
+        (tmp_path / "shared" / "outputs").mkdir(parents=True)
         return open_depot(DepotSettings(f"file://{tmp_path}/shared/outputs"))
     server: S3 = request.getfixturevalue("s3")
     options = {**OPTIONS, "endpoint_url": server.url}
@@ -75,10 +76,10 @@ def test_what_is_not_there_is_missing(depot: Depot, tmp_path: Path) -> None:
         depot.fetch("INC-1/a", tmp_path / "a")
 
 
-def test_a_full_or_missing_disk_here_is_no_fault_of_the_depot(depot: Depot, tmp_path: Path) -> None:
-    """What cannot be written here is told as such."""
+def test_a_full_or_missing_disk_here_is_no_fault_of_the_log(depot: Depot, tmp_path: Path) -> None:
+    """What cannot be written here is told as such, and nobody takes the log for broken."""
     depot.send("INC-1/a", b"1")
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(ServiceError, match="cannot be written"):
         depot.fetch("INC-1/a", tmp_path / "no" / "folder" / "a")
 
 
@@ -115,6 +116,15 @@ def test_a_bucket_that_does_not_exist_is_told(s3: S3) -> None:
     with pytest.raises(ServiceError, match="s3://there-is-none/x does not exist"):
         depot.send("INC-1/a", b"1")
     assert "there-is-none" not in s3.files().ls("")
+
+
+def test_a_folder_that_does_not_exist_is_not_made(tmp_path: Path) -> None:
+    """Nothing may be mounted there: what is written then is beneath what is mounted later."""
+    depot = open_depot(DepotSettings(f"file://{tmp_path}/mounted/outputs"))
+    with pytest.raises(ServiceError, match="/mounted/outputs does not exist") as caught:
+        depot.send("INC-1/a", b"1")
+    assert "mount it" in caught.value.hint
+    assert not (tmp_path / "mounted").exists()
 
 
 def test_a_folder_that_may_not_be_written_lets_nobody_in(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 import requests
 from buckets import S3, depot_credentials, name_address, s3
 from labs import running_lab
+from machines import answered, machine, notebook, sent
 from notebook_files import code, write_notebook
 from servers import until
 from terminal import Imt, caller
@@ -25,10 +26,8 @@ from imtkit.kit import (
     Desk,
     copies,
     evidence,
-    gates,
     handover,
     incidents,
-    open_desk,
     outputs,
     records,
     resume,
@@ -37,68 +36,16 @@ from imtkit.kit import (
 )
 from imtkit.kit import requests as requested
 from imtkit.lab import reach
-from imtkit.model.copies import SENT
-from imtkit.model.incident import Run
 from imtkit.model.opening import Opening
 from imtkit.model.words import sentence
 from imtkit.runs.queue import Request
 
-__all__ = ["depot_credentials", "s3"]
-
-ROOT = Path(__file__).resolve().parents[2]
-ASKS = [
-    code("join", "import imtkit as imt\ninc = imt.join()", "setup"),
-    code("first", "print('the first half')\nfor n in range(2000): print(n)"),
-    code("keep", "inc.evidence('A list', 'one, two, three')"),
-    code("gate", "inc.gate('Go on?')"),
-    code("second", "print('the', 'second', 'half')"),
-]
-FAILS = [
-    code("first", "print('the first half')"),
-    code("second", "assert False, 'no'"),
-]
+__all__ = ["depot_credentials", "machine", "s3"]
 
 
 @pytest.fixture(autouse=True)
 def _with_credentials(depot_credentials: None) -> None:
     """The machines of these tests may use the S3 server."""
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
-    """Makes machines: a workspace each, with its own outputs/, and one log for all."""
-    with ExitStack() as opened:
-
-        def make(name: str, address: str, *, url: str = "", log: str = "") -> Desk:
-            root = tmp_path / name
-            (root / "outputs").mkdir(parents=True)
-            text = (ROOT / "templates" / "imt.toml").read_text(encoding="utf-8")
-            log = log or f"sqlite:///{tmp_path}/imt.db"
-            text = text.replace("sqlite:///outputs/imt.db", log)
-            (root / "imt.toml").write_text(text, encoding="utf-8")
-            name_address(root, address, url=url)
-            write_notebook(root / "runbooks" / "asks.ipynb", ASKS)
-            write_notebook(root / "runbooks" / "fails.ipynb", FAILS)
-            return opened.enter_context(open_desk(root, actor=f"{name.title()} Example"))
-
-        yield make
-
-
-def answered(desk: Desk, run: Run) -> None:
-    """Somebody says yes to what a run asks."""
-    [gate] = incidents.get(desk, run.incident).waiting_gates
-    gates.answer(desk, run.incident, gate.id, gate.answers[0])
-
-
-def notebook(desk: Desk, run: Run) -> str:
-    """A run's notebook as this machine has it."""
-    return (desk.settings.root / run.output_path).read_text(encoding="utf-8")
-
-
-def sent(desk: Desk, run: Run) -> list[int]:
-    """As of which attempts a run's notebook was sent."""
-    entries = incidents.get(desk, run.incident).entries
-    return [entry.data["attempt"] for entry in entries if entry.type == SENT]
 
 
 def test_a_run_parks_on_one_machine_and_ends_on_another(
