@@ -15,8 +15,12 @@ from imtkit.errors import ConfigError
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
-_SECRET = re.compile(r"(^|_)(secret|token|password|passphrase|key|credential|sas)(_|$)")
-"""Names of options whose values are secrets, as the libraries behind fsspec call them."""
+_SECRET = re.compile(
+    r"(^|_)((secret|token|password|passphrase|key|credential|sas|connection_string|authorization)"
+    r"(_|$)|auth$)"
+)
+"""Names of options whose values are secrets, as the libraries behind fsspec call them, and of
+headers."""
 
 _EXAMPLE = 'Write address = "s3://bucket/prefix", or "file:///shared/folder".'
 
@@ -51,7 +55,7 @@ def depot_settings(table: Mapping[str, Any], path: Path) -> DepotSettings:
     if address:
         _check(address, path)
     for name, value in _texts(options):
-        if _SECRET.search(name.lower()) and not is_reference(value):
+        if _SECRET.search(name.lower().replace("-", "_")) and not is_reference(value):
             raise ConfigError(
                 f"{path}: [outputs.options] {name} is a secret that stands there itself.",
                 hint=f'Refer to it, {name} = "secret://env/NAME", or leave it out: the library '
@@ -78,15 +82,18 @@ def _check(address: str, path: Path) -> None:
 
 
 def _texts(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The texts among the options, with the name that each has in its own table."""
+    """The texts among the options, with the name that each, or its list, has in its table."""
     for name, value in options.items():
-        if isinstance(value, str):
-            yield name, value
-        elif isinstance(value, Mapping):
-            yield from _texts(value)
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str):
+                yield name, one
+            elif isinstance(one, Mapping):
+                yield from _texts(one)
 
 
 def _resolved(value: object) -> object:
     if isinstance(value, Mapping):
         return {name: _resolved(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_resolved(one) for one in value]
     return resolve_secret(value) if isinstance(value, str) and is_reference(value) else value

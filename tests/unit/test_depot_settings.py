@@ -53,6 +53,10 @@ def test_what_is_no_address_is_refused(address: str, said: str) -> None:
         {"client_kwargs": {"aws_secret_access_key": "hunter2"}},
         {"sas_token": "hunter2"},
         {"account_key": "hunter2"},
+        {"connection_string": "AccountName=a;AccountKey=hunter2"},
+        {"headers": {"Authorization": "Bearer hunter2"}},
+        {"headers": [{"X-Api-Key": "hunter2"}]},
+        {"auth": ["ann", "hunter2"]},
     ],
 )
 def test_a_secret_does_not_stand_in_the_file(options: dict[str, Any]) -> None:
@@ -69,6 +73,7 @@ def test_references_are_resolved_wherever_they_stand(monkeypatch: pytest.MonkeyP
         "anon": False,
         "endpoint_url": "http://127.0.0.1:9000",
         "client_kwargs": {"aws_secret_access_key": "secret://env/DEPOT_SECRET"},
+        "tokens": [{"token": "secret://env/DEPOT_SECRET"}, 1],
     }
     settings = depot_settings({"address": "s3://bucket", "options": options}, PATH)
     assert "hunter2" not in repr(settings)
@@ -76,4 +81,5 @@ def test_references_are_resolved_wherever_they_stand(monkeypatch: pytest.MonkeyP
         "anon": False,
         "endpoint_url": "http://127.0.0.1:9000",
         "client_kwargs": {"aws_secret_access_key": "hunter2"},
+        "tokens": [{"token": "hunter2"}, 1],
     }
