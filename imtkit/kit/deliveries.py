@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,8 @@ from imtkit.kit import alerts, intake
 from imtkit.kit.alerts import Outcome
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import WORKSPACE, Entry, utc_from_text
+
+log = logging.getLogger(__name__)
 
 Fate = Literal["waiting", "handled", "refused", "retried", "silenced"]
 
@@ -169,6 +172,9 @@ def _retried(desk: Desk, entry: Entry, book: Playbook) -> Retried:
         raise
     except ImtkitError as error:
         return Retried(entry.n, name, reason=str(error))
+    except Exception as error:  # a fault of ours, which must not hold up all that follow
+        log.exception("Delivery %d could not be turned into alerts.", entry.n)
+        return Retried(entry.n, name, reason=f"a fault of imtkit's own: {error!r}")
     data = {"delivery": entry.n, "source": name, "incidents": _incidents(outcomes)}
     draft = desk.draft("delivery.retried", data, key=_retried_key(entry.n))
     desk.store.append(WORKSPACE, draft)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from alert_bodies import delivery
+from meanwhile import at
 from terminal import Imt, caller
 
-from imtkit.kit import intake, open_desk
+from imtkit.kit import deliveries, intake, open_desk
 from imtkit.kit.intake import Posted
 from imtkit.model.entries import WORKSPACE
 
@@ -143,3 +144,21 @@ def test_an_empty_log_says_so(imt: Imt) -> None:
     """Nothing was posted, nothing refused."""
     assert "Nothing was posted yet." in imt("alerts", "list").err
     assert "Nothing was refused." in imt("alerts", "list", "--refused").err
+
+
+def test_a_fault_of_ours_in_one_delivery_does_not_keep_it_from_the_next(imt: Imt) -> None:
+    """It is refused still, in words; what comes after it is handled."""
+    post(delivery({}), delivery(DISKS), source="gone")
+    configure(GONE)
+
+    def fail() -> None:
+        raise TypeError("nobody thought of this")
+
+    with open_desk(Path.cwd(), actor="Ann Example") as desk:
+        places = sorted(one.place for one in deliveries.refused(desk))
+        first, second = deliveries.retry(at(desk, "found", before=fail), places)
+        assert first.reason == "a fault of imtkit's own: TypeError('nobody thought of this')"
+        assert (second.reason, second.outcomes[0].silenced) == ("", "moved")
+        assert [one.place for one in deliveries.refused(desk)] == [first.place]
+        [again] = deliveries.retry(desk, [first.place])
+        assert again.outcomes[0].action == "opened"
