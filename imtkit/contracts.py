@@ -44,7 +44,10 @@ class Head:
 class Query:
     """Which incidents to list; an empty field means any. ``text`` is looked for in titles.
 
-    ``alert`` is a fingerprint that an alert in them names.
+    ``alert`` is a fingerprint that an alert in them names. They come newest first; with
+    ``worst_first``, the names of all severities from the worst on, by that order before it, and
+    those of a severity that it does not name last. ``before`` is the last id of the page before,
+    in the same order.
     """
 
     ids: tuple[str, ...] = ()
@@ -54,6 +57,7 @@ class Query:
     service: str = ""
     alert: str = ""
     text: str = ""
+    worst_first: tuple[str, ...] = ()
     limit: int = 100
     before: str = ""
 

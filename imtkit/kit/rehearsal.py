@@ -76,7 +76,7 @@ class Rehearsal:
         return fold(incident, self.entries(incident))
 
     def incidents(self, query: Query | None = None) -> list[Summary]:
-        """Incidents as they would be, newest first."""
+        """Incidents as they would be, in the query's order."""
         asked = query or Query()
         touched = {id_: self.incident(id_) for id_ in self._added if id_ != WORKSPACE}
         fitting = {id_: summarise(one) for id_, one in touched.items() if _is_asked_for(one, asked)}
@@ -84,7 +84,11 @@ class Rehearsal:
         listed = [one for one in self._log.incidents(asked) if one.id not in touched]
         real = [*listed, *(one for id_, one in fitting.items() if not id_.startswith(NEW))]
         real.sort(key=lambda one: (one.id[:9], len(one.id), one.id), reverse=True)
-        return [*reversed(new), *real][: asked.limit]
+        every = [*reversed(new), *real]
+        if asked.worst_first:
+            ranks = {name: rank for rank, name in enumerate(asked.worst_first)}
+            every.sort(key=lambda one: ranks.get(one.severity, len(ranks)))
+        return every[: asked.limit]
 
     def _stored(self, incident: str, draft: Draft) -> Entry:
         if draft.key is not None and (known := self.find(draft.key)):

@@ -205,7 +205,7 @@ class SqlStore:
         return [_entry(row._mapping) for row in connection.execute(wanted)]
 
     def incidents(self, query: Query | None = None) -> list[Summary]:
-        """Incidents that a query asks for, newest first."""
+        """Incidents that a query asks for, newest first or, where it says so, worst first."""
         with self._engine.reading() as connection:
             return projection.read(connection, query or Query())
 

@@ -16,7 +16,7 @@ from imtkit.model.incident import Incident, Summary
 from imtkit.store.chain import canonical
 from imtkit.store.schema import entries, incidents
 
-_ID = re.compile(r"INC-(\d{4})-(\d+)")
+_ID = re.compile(r"INC-([0-9]{4})-([0-9]{1,9})")  # of what an address says, what a column takes
 _TIMES = ("opened_at", "acknowledged_at", "mitigated_at", "resolved_at", "closed_at")
 
 
@@ -60,8 +60,8 @@ def _keepable(text: str) -> str:
 
 
 def read(connection: sa.Connection, query: Query) -> list[Summary]:
-    """The rows a query asks for, newest incident first."""
-    wanted = sa.select(incidents).order_by(incidents.c.year.desc(), incidents.c.number.desc())
+    """The rows a query asks for, in the order that it asks for."""
+    wanted = _placed(sa.select(incidents), query)
     if query.ids:
         wanted = wanted.where(incidents.c.id.in_(query.ids))
     if query.statuses:
@@ -83,11 +83,32 @@ def read(connection: sa.Connection, query: Query) -> list[Summary]:
         wanted = wanted.where(came.exists())
     if query.text:
         wanted = wanted.where(incidents.c.title.icontains(_keepable(query.text), autoescape=True))
-    match = _ID.fullmatch(query.before)
-    if match:
-        place = sa.tuple_(incidents.c.year, incidents.c.number)
-        wanted = wanted.where(place < (int(match[1]), int(match[2])))
     return [_summary(row._mapping) for row in connection.execute(wanted.limit(query.limit))]
+
+
+def _placed(wanted: sa.Select[Any], query: Query) -> sa.Select[Any]:
+    """The same in the query's order, from behind the incident that ended the page before."""
+    place = sa.tuple_(incidents.c.year, incidents.c.number)
+    newest = (incidents.c.year.desc(), incidents.c.number.desc())
+    match = _ID.fullmatch(query.before)
+    is_older = place < (int(match[1]), int(match[2])) if match else None
+    if not query.worst_first:
+        wanted = wanted.order_by(*newest)
+        return wanted if is_older is None else wanted.where(is_older)
+    rank = _rank(incidents.c.severity, query.worst_first)
+    wanted = wanted.order_by(rank, *newest)
+    if is_older is None:
+        return wanted
+    last = incidents.alias("last")
+    its_rank = sa.select(_rank(last.c.severity, query.worst_first)).where(last.c.id == query.before)
+    its = its_rank.scalar_subquery()
+    return wanted.where((rank > its) | ((rank == its) & is_older))
+
+
+def _rank(severity: sa.Column[str], names: tuple[str, ...]) -> sa.Case[int]:
+    """0 for the worst severity; those that are not named come last."""
+    ranks = {name: rank for rank, name in enumerate(names)}
+    return sa.case(ranks, value=severity, else_=len(ranks))
 
 
 def _summary(row: sa.RowMapping) -> Summary:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import groupby
@@ -35,8 +35,10 @@ _OPEN = ("open", "acknowledged", "mitigated")
 _OVER = ("resolved", "closed", "reviewed")
 SHOWN: Mapping[str, tuple[str, ...]] = {"open": _OPEN, "over": _OVER, "all": ()}
 _PAGE = 50
+_COUNTED = 1_000
+"""How many that come after a page are counted, to say how many there are."""
 _LOOKED_AT = 300
-"""How many open incidents are looked through for questions."""
+"""How many open incidents are looked through for questions, the worst ones."""
 _LINES = 150
 """How many entries of a timeline are shown before somebody asks for all."""
 
@@ -114,7 +116,7 @@ class Proposed:
 
 
 async def listed(asked: Asked, tail: Tail, shelf: Shelf) -> Response:
-    """``/``: incidents, worst and newest first, by the filters in the address."""
+    """``/``: incidents by the filters in the address: open ones worst first, then newest first."""
     shown = asked.query("show", "open")
     shown = shown if shown in SHOWN else "open"
     query = Query(
@@ -123,21 +125,21 @@ async def listed(asked: Asked, tail: Tail, shelf: Shelf) -> Response:
         service=asked.query("service"),
         text=asked.query("q"),
         before=asked.query("before"),
-        limit=_PAGE,
+        limit=_PAGE + _COUNTED,
     )
     after = await tail.newest()
 
     def look(desk: Desk) -> dict[str, Any]:
-        found = desk.store.incidents(query)
-        rows = [_row(desk, shelf, one) for one in found]
-        if shown == "open":
-            rows.sort(key=lambda row: row.rank)
-        waiting = _asked(desk, shelf) if shown == "open" else []
+        levels = _levels(desk)
+        wanted = replace(query, worst_first=levels) if shown == "open" else query
+        found = desk.store.incidents(wanted)
+        more = len(found) - _PAGE
         return {
-            "rows": rows,
-            "waiting": waiting,
-            "older": found[-1].id if len(found) == _PAGE else "",
-            "levels": [level.name for level in desk.settings.severities.levels],
+            "rows": [_row(desk, shelf, one) for one in found[:_PAGE]],
+            "waiting": _asked(desk, shelf) if shown == "open" else [],
+            "last": found[_PAGE - 1].id if more > 0 else "",
+            "more": f"{more} or more" if more == _COUNTED else more,
+            "levels": levels,
             "workspace": desk.settings.name,
         }
 
@@ -258,17 +260,22 @@ def _row(desk: Desk, shelf: Shelf, summary: Summary) -> Row:
 
 def _asked(desk: Desk, shelf: Shelf) -> list[gates.Waiting]:
     """What people are asked on any open incident, the longest waiting first."""
-    found = desk.store.incidents(Query(statuses=_OPEN, limit=_LOOKED_AT))
+    query = Query(statuses=_OPEN, worst_first=_levels(desk), limit=_LOOKED_AT)
+    found = desk.store.incidents(query)
     asked = [g for one in found for g in gates.asked_on(desk, shelf.incident(desk, one.id))]
     return sorted(
         asked, key=lambda one: (one.is_unsettled, bool(one.run_status), one.gate.opened_at)
     )
 
 
+def _levels(desk: Desk) -> tuple[str, ...]:
+    """The names of the severities, worst first."""
+    return tuple(level.name for level in desk.settings.severities.levels)
+
+
 def _rank(desk: Desk, severity: str) -> int:
     """1 is the worst; unknown ones come last."""
-    levels = [level.name for level in desk.settings.severities.levels]
-    return levels.index(severity) + 1 if severity in levels else len(levels) + 1
+    return desk.settings.severities.rank(severity)
 
 
 def _gate_card(

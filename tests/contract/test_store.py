@@ -381,6 +381,24 @@ def test_queries_combine(store: SqlStore, clock: FixedClock) -> None:
     assert ids(statuses=("closed",)) == []
 
 
+def test_lists_come_worst_first_before_any_page_is_cut(store: SqlStore) -> None:
+    """By the order of severities a query gives, then newest; unnamed ones last; pages miss none."""
+    severities = ("sev1", "sev9", "sev3", "sev2", "sev3", "sev2")
+    ids = [opened(store, severity=severity) for severity in severities]
+    worst = tuple(ids[at] for at in (0, 5, 3, 4, 2, 1))
+
+    def page(before: str = "", **wanted: Any) -> tuple[str, ...]:
+        query = Query(worst_first=("sev1", "sev2", "sev3"), before=before, **wanted)
+        return tuple(one.id for one in store.incidents(query))
+
+    assert page() == worst
+    assert page(limit=2) == worst[:2]
+    for at, last in enumerate(worst, start=1):
+        assert page(last) == worst[at:]
+    assert page(severities=("sev2", "sev9")) == (ids[5], ids[3], ids[1])
+    assert page(f"INC-2026-{'9' * 40}") == worst  # no id: no page before
+
+
 def test_lists_say_what_the_fold_says(store: SqlStore) -> None:
     """A row of a list equals the summary of the folded incident, times and lists included."""
     incident = opened(store, "x", services=["a", "ü"], tags=["t"], owner="team")

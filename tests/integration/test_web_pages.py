@@ -261,6 +261,26 @@ def test_the_list_has_open_incidents_worst_first_and_what_waits(web: Web, ann: D
     assert f'id="{id_}"' not in only
 
 
+def test_the_worst_of_many_open_incidents_is_on_top_however_old(web: Web, ann: Desk) -> None:
+    """Of more than a page shows, the worst come first, and a link leads to how many more."""
+    worst = incidents.open_(ann, Opening("Every order fails", severity="sev1")).id
+    for number in range(60):
+        incidents.open_(ann, Opening(f"Disk {number} fills", severity="sev3"))
+    session = browser(web)
+    first = session.get(web.url, timeout=10).text
+    shown = re.findall(r'<article [^>]*id="(INC-[\d-]+)"', first)
+    assert len(shown) == 50
+    assert shown[0] == worst
+    assert shown[1:] == sorted(shown[1:], reverse=True)
+    link = re.search(r'<a href="([^"]+)">… and 11 more</a>', first)
+    assert link
+    rest = session.get(f"{web.url}{link[1]}", timeout=10).text
+    assert " more</a>" not in rest
+    others = re.findall(r'<article [^>]*id="(INC-[\d-]+)"', rest)
+    assert len(others) == 11
+    assert len({*shown, *others}) == 61
+
+
 def test_empty_pages_say_what_to_do(web: Web) -> None:
     """No incident, no run, no record: each page names the next step."""
     session = browser(web)
