@@ -171,10 +171,9 @@ def _held_until(delivery: Delivery, silences: Sequence[Silence], now: datetime) 
     moments = (now + _LONGEST_WAIT, now)
     on = [(one, at) for one in silences for at in moments if one.is_on(at)]
     held = [
-        silence.until(at)
+        silence.until(at)  # which takes long: never for each alert anew
         for silence, at in on
-        for notice in delivery.notices
-        if does_match(silence.matchers, labels_of(notice))
+        if any(does_match(silence.matchers, labels_of(notice)) for notice in delivery.notices)
     ]
     ends = [end for end in held if end is not None]
     return utc_text(min(ends)) if ends else "for-good" if held else ""

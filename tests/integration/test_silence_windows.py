@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alert_bodies import delivery
 from clocks import FixedClock
 from serving import message, serving, with_sources
 
 from imtkit.config import Settings, load_settings
 from imtkit.config.alerts import SourceSettings
+from imtkit.config.windows import Window
 from imtkit.errors import ConfigError
 from imtkit.kit import Desk, intake, open_desk
 from imtkit.kit.intake import Certificates
-from imtkit.model.entries import WORKSPACE, Entry
+from imtkit.model.entries import WORKSPACE, Entry, utc_text
 
 OPEN = SourceSettings("open", "alertmanager", proof="none")
 BACKUPS = """
@@ -156,3 +158,34 @@ def test_a_silence_that_cannot_be_meant_is_named(workspace: Path, text: str, wha
     assert what in str(refused.value)
     assert str(workspace / "imt.toml") in str(refused.value)
     assert refused.value.hint
+
+
+class Counted(Window):
+    """A window that tells how often somebody looked for its end."""
+
+    def __init__(self, window: Window, looks: list[datetime]) -> None:
+        super().__init__(**{one.name: getattr(window, one.name) for one in fields(Window)})
+        object.__setattr__(self, "looks", looks)
+
+    def ends_after(self, at: datetime) -> datetime | None:
+        """Its end; the look is counted."""
+        self.looks.append(at)  # type: ignore[attr-defined]
+        return super().ends_after(at)
+
+
+def test_the_end_of_a_window_is_looked_for_once_for_all_alerts_of_a_delivery(
+    workspace: Path, clock: FixedClock
+) -> None:
+    """It takes long, while all senders wait: for now, and for when the delivery may be kept."""
+    clock.moment = datetime(2026, 11, 22, 1, 30, tzinfo=UTC)
+    (silence,) = intake.silences_of(settings_with(workspace, BACKUPS))
+    assert silence.settings.window is not None
+    looks: list[datetime] = []
+    window = Counted(silence.settings.window, looks)
+    counted = replace(silence, settings=replace(silence.settings, window=window))
+    body = delivery(*({"fingerprint": f"{n:016x}"} for n in range(30)))
+    posted = intake.read(
+        OPEN, {}, body, now=clock.now(), certificates=Certificates(), silences=[counted]
+    )
+    assert posted.held_until == utc_text(datetime(2026, 11, 22, 3, tzinfo=UTC))
+    assert len(looks) == 2
