@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -106,11 +106,11 @@ def _on_a_free_port(settings: Any) -> Any:
 class ServeProcess(Served):
     """``imt serve`` as a process of its own."""
 
-    def __init__(self, workspace: Path, *words: str) -> None:
+    def __init__(self, workspace: Path, *words: str, program: Sequence[str] = IMT) -> None:
         self.err = workspace / "serve.err"
         with self.err.open("w") as err:
             self.process = subprocess.Popen(
-                [*IMT, "serve", "--port", "0", "--json", *words],
+                [*program, "serve", "--port", "0", "--json", *words],
                 cwd=workspace,
                 env={**os.environ},
                 stdout=subprocess.PIPE,
@@ -144,9 +144,11 @@ class ServeProcess(Served):
 
 
 @contextmanager
-def serve_process(workspace: Path, *words: str) -> Iterator[ServeProcess]:
-    """``imt serve`` as a process, ended afterwards."""
-    one = ServeProcess(workspace, *words)
+def serve_process(
+    workspace: Path, *words: str, program: Sequence[str] = IMT
+) -> Iterator[ServeProcess]:
+    """``imt serve`` as a process, ended afterwards; ``program`` is what runs as ``imt``."""
+    one = ServeProcess(workspace, *words, program=program)
     try:
         yield one
     finally:
