@@ -57,7 +57,7 @@ def list_(face: Face, incident_id: str, limit: int, is_followed: bool) -> None:
         def look() -> tuple[list[Run], Turns]:
             running.reap(desk)
             found = running.list_(desk, incident_id=incident_id, limit=limit)
-            others = running.list_(desk) if incident_id and _any_queued(found) else found
+            others = running.list_(desk) if _any_queued(found) else found
             return found, turns_of(desk, others)
 
         found, turns = look()

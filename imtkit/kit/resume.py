@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from imtkit.contracts import Query
 from imtkit.errors import NotFoundError, StateError
 from imtkit.kit import copies, incidents, runbooks
 from imtkit.kit.desk import Desk
@@ -21,8 +23,9 @@ from imtkit.kit.runs import (
     surely_told,
     the_run,
 )
+from imtkit.kit.turns import UNFINISHED
 from imtkit.model.entries import Draft
-from imtkit.model.incident import QUEUED, Incident, Run
+from imtkit.model.incident import QUEUED, Incident, Run, Summary
 from imtkit.runs import lease as leases
 from imtkit.runs.conditions import StepEvent
 from imtkit.runs.lease import process_told, this_process
@@ -42,17 +45,31 @@ RESUMABLE = ("waiting", "failed", "timed-out", "kernel-died", "cancelled", "lost
 
 def find(desk: Desk, run_id: str) -> Run:
     """The run of this id, whichever incident it belongs to; NotFoundError when there is none."""
-    first = desk.store.find(run_key(run_id.strip()))
-    if first is not None:
-        return the_run(incidents.get(desk, first.incident), run_id.strip())
-    known = {
-        run.id: run
-        for summary in desk.store.incidents()
-        for run in desk.store.incident(summary.id).runs
-    }
-    if run_id.strip() in known:  # it was requested, and has not begun
-        return known[run_id.strip()]
+    id_ = run_id.strip()
+    told = desk.store.find(run_key(id_), f"request/{id_}")
+    if told is not None:
+        return the_run(incidents.get(desk, told.incident), id_)
+    known: list[str] = []
+    for row in _likely(desk, id_):  # an alert may have asked for it, and it has not begun
+        for run in desk.store.incident(row.id).runs:
+            if run.id == id_:
+                return run
+            known.append(run.id)
     raise NotFoundError.of("Run", run_id, known, see="imt runs list")
+
+
+def _likely(desk: Desk, run_id: str) -> list[Summary]:
+    """The incidents that may have a run of this id. The likeliest come first: those that were
+    opened about when it was asked for, as its id tells, among the newest and all that are not over.
+    """
+    rows = {row.id: row for row in desk.store.incidents()}
+    try:
+        at = datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:  # none of ours: the newest will do to say what it may have meant
+        return list(rows.values())
+    unfinished = desk.store.incidents(Query(statuses=UNFINISHED, limit=100_000))
+    rows |= {row.id: row for row in unfinished}
+    return sorted(rows.values(), key=lambda row: abs((row.opened_at or at) - at))
 
 
 def resume(

@@ -12,6 +12,7 @@ from imtkit.kit import incidents
 from imtkit.kit.desk import Desk
 from imtkit.kit.resume import find
 from imtkit.kit.runs import cancel_key, ended_key, lease_folder, step_draft, the_run
+from imtkit.kit.turns import in_hand
 from imtkit.model.entries import AUTOMATION, Draft
 from imtkit.model.incident import QUEUED, Incident, Run, Step
 from imtkit.runs import lease as leases
@@ -25,12 +26,16 @@ _LOOKED_AT = 20
 """How many incidents are looked through for runs that left no lease."""
 
 
-def list_(desk: Desk, *, incident_id: str = "", limit: int = 50) -> list[Run]:
-    """Runs, newest first: of one incident, or of this many incidents that were opened last."""
+def list_(desk: Desk, *, incident_id: str = "", limit: int | None = None) -> list[Run]:
+    """Runs, newest first: of one incident, or of this many incidents that were opened last.
+
+    Without either, of the newest incidents and of all that are not over (see ``turns.in_hand``).
+    """
     if incident_id:
         found = [incidents.get(desk, incident_id)]
     else:
-        found = [incidents.get(desk, row.id) for row in desk.store.incidents(Query(limit=limit))]
+        rows = in_hand(desk) if limit is None else desk.store.incidents(Query(limit=limit))
+        found = [incidents.get(desk, row.id) for row in rows]
     runs = [run for incident in found for run in incident.runs if run.has_runner]
     return sorted(runs, key=lambda run: run.started_at, reverse=True)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from imtkit.contracts import Query
 from imtkit.kit import Desk, running
 from imtkit.kit.resume import find
+from imtkit.kit.turns import Turns, in_hand, turns_of
 from imtkit.model.entries import Entry
-from imtkit.model.entry_data import number_of, text_of
+from imtkit.model.entry_data import text_of
 from imtkit.model.incident import Incident, Run
 from imtkit.model.words import one_line
-from imtkit.runs.queue import LAST
 from imtkit.web.asked import Asked
 from imtkit.web.live import Tail
 from imtkit.web.shelf import Shelf
@@ -21,7 +21,6 @@ from imtkit.web.shelf import Shelf
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-_OF_INCIDENTS = 50
 _GROUPS = (
     ("Waiting for a person", ("waiting",)),
     ("Running", ("running",)),
@@ -46,7 +45,7 @@ _ENDS = ("queued", "running", "waiting")
 class RunCard:
     """A run as a page shows it. ``command`` is to be copied; ``done`` counts completed steps.
 
-    ``alert`` is the alert for which a rule asked for it, ``priority`` its place among others.
+    ``alert`` is the alert for which a rule asked for it.
     """
 
     run: Run
@@ -56,22 +55,6 @@ class RunCard:
     next_step: str
     command: str
     alert: str = ""
-    priority: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Turns:
-    """The runs that wait for a worker, in the order in which they are taken.
-
-    ``is_worker_up`` is None where it cannot be told.
-    """
-
-    runs: tuple[str, ...]
-    is_worker_up: bool | None
-
-    def place(self, run: str) -> int:
-        """A run's place, 1 for the next; 0 for one that does not wait."""
-        return self.runs.index(run) + 1 if run in self.runs else 0
 
 
 def run_cards(incident: Incident) -> list[RunCard]:
@@ -99,29 +82,18 @@ def run_card(run: Run, *, has_gate: bool, asked: Entry | None = None) -> RunCard
         next_step=said,
         command=command,
         alert=text_of(asked, "alert") if asked else "",
-        priority=(number_of(asked, "priority") if asked else None) or LAST,
     )
 
 
 def queue_of(desk: Desk, shelf: Shelf) -> Turns:
     """The runs that wait for a worker, worst severity first, then the oldest."""
-    return _line(desk, _every(desk, shelf))
-
-
-def _line(desk: Desk, cards: list[RunCard]) -> Turns:
-    from imtkit.store.presence import is_any_alive
-
-    waiting = [card for card in cards if card.run.status == "queued"]
-    waiting.sort(key=lambda card: (card.priority, card.run.started_at, card.run.id))
-    settings = desk.settings
-    is_up = is_any_alive(settings.store_url, settings.leases) if waiting else None
-    return Turns(tuple(card.run.id for card in waiting), is_up)
+    runs = [run for row in in_hand(desk) for run in shelf.incident(desk, row.id).runs]
+    return turns_of(desk, runs, look=partial(shelf.incident, desk))
 
 
 def _every(desk: Desk, shelf: Shelf) -> list[RunCard]:
-    """The runs of the newest incidents, newest first."""
-    rows = desk.store.incidents(Query(limit=_OF_INCIDENTS))
-    found = [card for row in rows for card in run_cards(shelf.incident(desk, row.id))]
+    """The runs of the incidents that matter now, newest first."""
+    found = [card for row in in_hand(desk) for card in run_cards(shelf.incident(desk, row.id))]
     found = [card for card in found if card.run.has_runner]
     return sorted(found, key=lambda card: card.run.started_at, reverse=True)
 
@@ -133,7 +105,8 @@ async def listed(asked: Asked, tail: Tail, shelf: Shelf) -> Response:
 
     def look(desk: Desk) -> tuple[list[RunCard], Turns]:
         found = _every(desk, shelf)
-        return found, _line(desk, found)
+        runs = [card.run for card in found]
+        return found, turns_of(desk, runs, look=partial(shelf.incident, desk))
 
     cards, queue = await asked.work(look)
     cards.sort(key=lambda card: queue.place(card.run.id))

@@ -10,7 +10,8 @@ from imtkit.kit import Desk, expiry
 from imtkit.kit.desk import id_of
 from imtkit.model.incident import Incident
 
-_KEPT = 400
+_KEPT = 1100
+"""More than lists look at (``kit.turns.in_hand``), or a look would push out what the next needs."""
 
 
 class Shelf:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from imtkit.kit import Desk, checklists, incidents
 from imtkit.model.checklist import checklist_of
 from imtkit.model.incident import Incident
 from imtkit.model.opening import Opening
+from imtkit.store.bell import open_bell
 from imtkit.web import astray
 
 QUEUED = "20261121T202000Z-abcdef"
@@ -287,10 +287,8 @@ def test_a_queued_run_says_its_place_and_whether_anybody_takes_it(
     assert "by the rule <bdi>disk-look</bdi>, for <bdi>DiskFull</bdi>" in page
     listed = session.get(f"{web.url}/runs").text
     assert listed.index(f'id="run-{QUEUED}1"') < listed.index(f'id="run-{QUEUED}0"')
-    leases = ann.settings.leases
-    leases.mkdir(parents=True, exist_ok=True)
-    with (leases / "worker-some-1-ab.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with closing(open_bell(ann.settings.store_url, ann.settings.leases, "one")) as worker:
+        worker.wait(0)
         assert "A worker takes it" in session.get(f"{web.url}/runs/{QUEUED}0").text
     assert "No worker is up" in session.get(f"{web.url}/runs").text
 
