@@ -250,31 +250,6 @@ def open_presence(
     return FilePresence(folder, name)
 
 
-def is_any_alive(url: str, folder: Path) -> bool | None:
-    """Whether any worker of the log at ``url`` is alive; None where that cannot be told.
-
-    Nothing is changed: locks are tried, and what a dead worker left lies there as before.
-    """
-    if url.startswith("postgres"):
-        return None  # locks have numbers there, and tell no names
-    return any(_is_locked(path) for path in folder.glob("worker-*.lock"))
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)
-
-
 def _key(name: str) -> int:
     """PostgreSQL's locks have numbers: 64 bits, with a sign."""
     digest = hashlib.sha256(f"imtkit worker {name}".encode()).digest()
