@@ -70,11 +70,12 @@ def fingerprint(group: int, number: int) -> str:
     return hashlib.sha256(f"{group}/{number}".encode()).hexdigest()[:16]
 
 
-def deliveries(alerts: int, groups: int, *, new: int = 5) -> list[Delivery]:
+def deliveries(alerts: int, groups: int, *, new: int = 5, weight: int = 0) -> list[Delivery]:
     """The messages of a storm in the order they are due; each brings ``new`` alerts of its group.
 
-    Half of the groups name a service, the others only their group. Shape: the documentation of
-    Alertmanager's webhook, version 4.
+    Half of the groups name a service, the others only their group. ``weight`` is how many bytes
+    of text beside its alerts each holds. Shape: the documentation of Alertmanager's webhook,
+    version 4.
     """
     each = alerts // groups
     found = []
@@ -82,11 +83,11 @@ def deliveries(alerts: int, groups: int, *, new: int = 5) -> list[Delivery]:
         for group in range(groups):
             known = range(max(0, first - new), min(each, first + new))
             told = [_alert(group, number) for number in known]
-            found.append(Delivery(f"g-{group}", _message(group, told)))
+            found.append(Delivery(f"g-{group}", _message(group, told, weight)))
     return found
 
 
-def _message(group: int, alerts: Sequence[dict[str, Any]]) -> bytes:
+def _message(group: int, alerts: Sequence[dict[str, Any]], weight: int) -> bytes:
     common = {"group": f"g-{group}"}
     message = {
         "version": "4",
@@ -96,7 +97,7 @@ def _message(group: int, alerts: Sequence[dict[str, Any]]) -> bytes:
         "receiver": "imtkit",
         "groupLabels": common,
         "commonLabels": common,
-        "commonAnnotations": {},
+        "commonAnnotations": {"runbook": "x" * weight} if weight else {},
         "externalURL": "http://alertmanager.example:9093",
         "alerts": alerts,
     }
@@ -299,27 +300,35 @@ def locked_now_and_then(database: Path) -> Iterator[None]:
 
 
 class Scale:
-    """The memory of a process, looked at ten times a second: least and most, in bytes (RSS).
+    """The memory of a process, looked at ten times a second: the most of it, in bytes (RSS).
 
     ``pid`` says which; a process that follows another is weighed by itself.
     """
 
     def __init__(self, pid: Callable[[], int]) -> None:
         self._pid, self._over = pid, Event()
-        self._spans: dict[int, tuple[int, int]] = {}
+        self._most: dict[int, int] = {}
+        self._marked: dict[int, int] = {}
         self._thread = Thread(target=self._weigh, daemon=True)
         self._thread.start()
 
+    def mark(self) -> None:
+        """From now on it may not grow: what it weighed until now at most is what it needs."""
+        self._marked = dict(self._most)
+
     def growth(self) -> int:
-        """The most that one process grew since it was first seen, in bytes; ends the weighing."""
+        """By how much the process that was there at the mark weighed more after it, in bytes; ends
+        the weighing.
+        """
         self._over.set()
         self._thread.join()
-        return max(most - least for least, most in self._spans.values())
+        pid = self._pid()
+        return self._most[pid] - self._marked[pid]
 
     @property
     def most(self) -> int:
         """The most that one process weighed."""
-        return max(most for _, most in self._spans.values())
+        return max(self._most.values())
 
     def _weigh(self) -> None:
         while not self._over.wait(0.1):
@@ -328,8 +337,7 @@ class Scale:
                 now = psutil.Process(pid).memory_info().rss
             except psutil.NoSuchProcess:
                 continue
-            least, most = self._spans.get(pid, (now, now))
-            self._spans[pid] = (min(least, now), max(most, now))
+            self._most[pid] = max(now, self._most.get(pid, 0))
 
 
 # What the log has of it
