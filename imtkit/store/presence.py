@@ -95,14 +95,19 @@ class FilePresence:
         return self._folder / f"worker-{name}.lock"
 
 
-GONE_SECONDS = 30.0
+GONE_SECONDS = 25.0
 """For how long a worker of another machine must be missing before it is taken for gone."""
+
+_CUT_OFF_SHARE = 0.76
+"""Of these seconds, after which a worker that is cut off knows it: the other six are for its looks,
+each second, and for its runs to end: five seconds from interrupt to kill.
+"""
 
 _HOLD_SECONDS = 2.0
 _LOOKS_SECONDS = 10.0
 _TOO_LATE = {
     # A worker whose machine fell silent is taken for ended by the server after these seconds …
-    "options": "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
+    "options": "-c tcp_keepalives_idle=6 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3",
     # … and knows it itself a little earlier.
     "keepalives": 1,
     "keepalives_idle": 5,
@@ -144,7 +149,7 @@ class PostgresPresence:
     @property
     def is_cut_off(self) -> bool:
         """Whether others may take this worker for gone soon, for it could not say that it lives."""
-        return 0 < self._held_at < time.monotonic() - 0.8 * self._gone_seconds
+        return 0 < self._held_at < time.monotonic() - _CUT_OFF_SHARE * self._gone_seconds
 
     def hold(self) -> None:
         """Say that this worker is alive, until it lets go or ends; anew if it was cut off.

@@ -331,7 +331,7 @@ def test_a_dead_machines_run_is_taken_over_by_another(
         labs.enter_context(running_lab(place.folder, host="host-b"))
         first.process.kill()
         place.flag.touch()
-        done = place.ended(run_id, 90)
+        done = place.ended(run_id, 60)
     place.close()
     assert (done.status, done.attempt) == ("completed", 2), done.error
     assert done.runner["host"] == "host-b"
