@@ -9,7 +9,7 @@ from typing import Protocol
 
 from imtkit.model.entries import Draft, Entry
 from imtkit.model.expected import Took
-from imtkit.model.incident import Incident, Summary
+from imtkit.model.incident import Incident, Run, Summary
 
 Decide = Callable[[Incident], Sequence[Draft]]
 """Looks at the incident as it is, inside the write, and says what to append. May refuse."""
@@ -114,7 +114,11 @@ class Store(Protocol):
         ...
 
     def incidents(self, query: Query = ...) -> list[Summary]:
-        """Incidents, newest first."""
+        """Incidents, in the query's order."""
+        ...
+
+    def runs(self, statuses: Collection[str]) -> list[Run]:
+        """The runs of all incidents of these statuses, without their steps; for counting."""
         ...
 
     def completed_runs(self, runbook: str, *, limit: int = 10) -> list[Took]:

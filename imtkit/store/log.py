@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from imtkit.errors import ChainError, InputError, NotFoundError, StoreError, Sto
 from imtkit.model.entries import CATALOGUE, WORKSPACE, Draft, Entry, utc_from_text, utc_text
 from imtkit.model.expected import Took
 from imtkit.model.fold import fold
-from imtkit.model.incident import Incident, Summary
+from imtkit.model.incident import Incident, Run, Summary
 from imtkit.store import history, projection
 from imtkit.store.chain import canonical, hash_of
 from imtkit.store.engine import PostgresEngine, SqliteEngine
@@ -26,6 +27,8 @@ _PAGE = 2_000
 
 _RUNS_KNOWN = 5_000
 """Of how many runs it is kept in memory how long they took."""
+
+_RUN_STANDS = ("run.requested", "run.started", "run.parked", "run.resumed", "run.finished")
 
 
 class SqlStore:
@@ -208,6 +211,23 @@ class SqlStore:
         """Incidents that a query asks for, newest first or, where it says so, worst first."""
         with self._engine.reading() as connection:
             return projection.read(connection, query or Query())
+
+    def runs(self, statuses: Collection[str]) -> list[Run]:
+        """The runs of all incidents of these statuses, without what their steps came to.
+
+        Only what says how runs stand is read: much less than the incidents, of which a storm
+        opens thousands.
+        """
+        wanted = (
+            sa.select(entries)
+            .join(incidents, incidents.c.id == entries.c.incident)
+            .where(incidents.c.status.in_(statuses), entries.c.type.in_(_RUN_STANDS))
+            .order_by(entries.c.incident, entries.c.n)
+        )
+        with self._engine.reading() as connection:
+            read = [_entry(row._mapping) for row in connection.execute(wanted)]
+        each = groupby(read, key=lambda entry: entry.incident)
+        return [run for incident, own in each for run in fold(incident, own).runs]
 
     def completed_runs(self, runbook: str, *, limit: int = 10) -> list[Took]:
         """How long a runbook's runs took that completed, newest first.

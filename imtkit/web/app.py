@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from imtkit.config import Settings
 from imtkit.contracts import Query
 from imtkit.errors import ConfigError, StoreError
-from imtkit.kit import Desk, requests, running
+from imtkit.kit import Desk, requests
 from imtkit.kit.outputs import SENDER
 from imtkit.kit.sender import Sender
 from imtkit.model.lifecycle import STATUSES
@@ -212,7 +212,7 @@ class Health:
 
 def _from_log(desk: Desk) -> Mapping[str, float]:
     query = Query(statuses=_LIVE, modes=("live",), limit=100_000)
-    runs = [run.status for run in running.list_(desk)]
+    runs = [run.status for run in desk.store.runs((*_LIVE, "resolved"))]
     return {
         "incidents": len(desk.store.incidents(query)),
         "queued": runs.count("queued"),

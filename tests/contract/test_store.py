@@ -399,6 +399,26 @@ def test_lists_come_worst_first_before_any_page_is_cut(store: SqlStore) -> None:
     assert page(f"INC-2026-{'9' * 40}") == worst  # no id: no page before
 
 
+def test_runs_of_incidents_stand_as_their_incidents_say(store: SqlStore) -> None:
+    """Asked for, going on, parked, over: of all incidents of a status, however many."""
+    ids = [opened(store) for _ in range(3)]
+    for id_ in ids:
+        for name in ("a", "b", "c", "d"):
+            store.append(id_, Draft("run.requested", {"run": f"{id_}-{name}", "runbook": "look"}))
+        for name in ("b", "c", "d"):
+            store.append(id_, Draft("run.started", {"run": f"{id_}-{name}", "runbook": "look"}))
+        store.append(id_, note("between"), Draft("run.parked", {"run": f"{id_}-c"}))
+        store.append(id_, Draft("run.finished", {"run": f"{id_}-d", "status": "completed"}))
+    store.append(ids[2], Draft("incident.closed", actor="Bo"))
+    found = store.runs(("open", "acknowledged"))
+    known = [run for id_ in ids[:2] for run in store.incident(id_).runs]
+    assert [(one.id, one.incident, one.status) for one in found] == [
+        (one.id, one.incident, one.status) for one in known
+    ]
+    assert [one.status for one in found[:4]] == ["queued", "running", "waiting", "completed"]
+    assert store.runs(()) == []
+
+
 def test_lists_say_what_the_fold_says(store: SqlStore) -> None:
     """A row of a list equals the summary of the folded incident, times and lists included."""
     incident = opened(store, "x", services=["a", "ü"], tags=["t"], owner="team")

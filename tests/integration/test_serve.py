@@ -20,6 +20,7 @@ from serving import SECRET, Served, message, serving, with_sources
 
 from imtkit.kit import incidents, open_desk
 from imtkit.model.entries import WORKSPACE, Entry
+from imtkit.model.opening import Opening
 
 BEARER = {"Authorization": f"Bearer {SECRET}"}
 
@@ -275,6 +276,17 @@ def test_metrics_are_openmetrics(served: Served):
     assert found["imt_runs_queued",] == 0
     assert found["imt_delivery_seconds_count", "open"] == 2
     assert requests.get(f"{served.url}metrics", timeout=10).status_code == 401
+
+
+def test_metrics_count_the_runs_of_every_open_incident(served: Served, workspace: Path):
+    """Also of those that a storm's later incidents drive off the first page."""
+    with open_desk(workspace, actor="Ann Example") as desk:
+        for number in range(60):
+            id_ = incidents.open_(desk, Opening(f"Disk {number} fills", severity="sev3")).id
+            asked = {"run": f"20261121T2017{number:02d}Z-1a2b3c", "runbook": "disk"}
+            desk.store.append(id_, desk.draft("run.requested", asked))
+    assert served.metric("imt_runs_queued") == 60
+    assert served.metric("imt_incidents_open") == 60
 
 
 @pytest.mark.postgres
