@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from threading import Thread
 from typing import Any
 
 import requests
+import uvicorn
 from servers import until
 from terminal import IMT
 
@@ -79,12 +81,26 @@ class Served:
 
 
 @contextmanager
-def serving(workspace: Path) -> Iterator[Served]:
-    """A server in a thread of this process, ended afterwards."""
+def serving(workspace: Path, **limits: int) -> Iterator[Served]:
+    """A server in a thread of this process, ended afterwards; ``limits`` are those of server_at."""
     settings = load_settings(workspace)
     settings = _on_a_free_port(settings)
     bound = server.bound_socket(settings)
-    one = server.server_at(settings, bound, TOKEN)
+    with _running(server.server_at(settings, bound, TOKEN, **limits), bound) as served:
+        yield served
+
+
+@contextmanager
+def answering(app: Any) -> Iterator[Served]:
+    """Any ASGI application on a free port, in a thread of this process, ended afterwards."""
+    config = uvicorn.Config(app, port=0, lifespan="off", ws="none", log_config=None)
+    bound = socket.create_server(("127.0.0.1", 0))
+    with _running(uvicorn.Server(config), bound) as served:
+        yield served
+
+
+@contextmanager
+def _running(one: uvicorn.Server, bound: socket.socket) -> Iterator[Served]:
     thread = Thread(target=one.run, kwargs={"sockets": [bound]})
     thread.start()
     try:

@@ -202,13 +202,18 @@ def prove(
         check(source, _secrets(source), headers, body, now)
 
 
-def confirm(source: SourceSettings, posted: Posted) -> None:
-    """Tell Amazon that we want what a topic says; SignatureError for a topic not named for it."""
+def confirm(
+    source: SourceSettings, posted: Posted, *, ask: Callable[[str], None] = sns.confirm
+) -> None:
+    """Tell Amazon that we want what a topic says; SignatureError for a topic not named for it.
+
+    ``ask`` is given the address that confirms the subscription.
+    """
     if posted.topic not in source.topics:
         raise SignatureError(
             f"Alert source '{source.name}': {posted.topic[:300]} is not among its topics."
         )
-    sns.confirm(posted.confirm)
+    ask(posted.confirm)
 
 
 def unusable(settings: Settings) -> dict[str, str]:

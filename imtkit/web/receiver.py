@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -60,16 +60,28 @@ _HINTS: Mapping[int, str] = {
 
 
 class Receiver:
-    """Takes deliveries in, as fast as ``writer`` keeps them."""
+    """Takes deliveries in, as fast as ``writer`` keeps them.
 
-    def __init__(self, settings: Settings, writer: Writer, metrics: Metrics) -> None:
+    ``certificates`` gives those of Amazon, ``confirm`` tells it that a subscription is wanted.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        writer: Writer,
+        metrics: Metrics,
+        *,
+        certificates: intake.Certificates | None = None,
+        confirm: Callable[[SourceSettings, Posted], None] = intake.confirm,
+    ) -> None:
         self._sources = settings.alerts.sources
         self._silences = intake.silences_of(settings)
         self._most_body = settings.serve.most_body_mb * 10**6
         self._room = Room(max(8 * self._most_body, 64 * 10**6))
         self._writer, self._metrics = writer, metrics
         self._hands = ThreadPoolExecutor(_HANDS, thread_name_prefix="imt-read")
-        self._certificates = intake.Certificates()
+        self._certificates = certificates or intake.Certificates()
+        self._confirm = confirm
         self._told: dict[tuple[str, int], float] = {}
 
     def start(self) -> None:
@@ -154,7 +166,7 @@ class Receiver:
 
     async def _confirmed(self, source: SourceSettings, posted: Posted) -> Response:
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._hands, lambda: intake.confirm(source, posted))
+        await loop.run_in_executor(self._hands, self._confirm, source, posted)
         return JSONResponse({"confirmed": posted.topic}, 202)
 
     def _said(self, error: ImtkitError, name: str) -> Response:

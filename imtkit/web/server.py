@@ -64,8 +64,17 @@ def serve(settings: Settings, bound: socket.socket, token: str) -> None:
     server_at(settings, bound, token).run(sockets=[bound])
 
 
-def server_at(settings: Settings, bound: socket.socket, token: str) -> uvicorn.Server:
-    """A server, not yet begun, for a bound socket. ``token`` opens its pages."""
+def server_at(
+    settings: Settings,
+    bound: socket.socket,
+    token: str,
+    *,
+    most_connections: int = _MOST_CONNECTIONS,
+) -> uvicorn.Server:
+    """A server, not yet begun, for a bound socket. ``token`` opens its pages.
+
+    Who comes when there are ``most_connections`` already is answered 503.
+    """
     told = settings.serve
     host, port = bound.getsockname()[:2]
     settings = replace(settings, serve=replace(told, host=host, port=port))
@@ -79,7 +88,7 @@ def server_at(settings: Settings, bound: socket.socket, token: str) -> uvicorn.S
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=_MOST_CONNECTIONS,
+        limit_concurrency=most_connections,
         timeout_graceful_shutdown=_ENDING_SECONDS,
     )
     return uvicorn.Server(config)
