@@ -51,6 +51,23 @@ def test_links_between_pages_lead_somewhere() -> None:
     assert broken == []
 
 
+def test_what_contributing_names_in_the_code_is_there() -> None:
+    """Files exist, but for placeholders; constants and private functions are those of the code."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    quoted = set(re.findall(r"`([^`\s]+)`", text))
+    paths = {one for one in quoted if re.fullmatch(r"(imtkit|tests|docs|templates)/[\w./]+", one)}
+    assert len(paths) > 10
+    assert {one for one in paths if "NNNN" not in one and not (ROOT / one).exists()} == set()
+    names = {one for one in quoted if re.fullmatch(r"_[a-z_]+|_?[A-Z]{2,}[A-Z_]*", one)}
+    code = "".join(
+        one.read_text(encoding="utf-8")
+        for folder in ("imtkit", "tests")
+        for one in (ROOT / folder).rglob("*.py")
+    )
+    assert names >= {"_READERS", "CANNOT_SIGN"}
+    assert {one for one in names if not re.search(rf"^(def )?{one}\b", code, re.M)} == set()
+
+
 def test_commands_that_the_docs_name_exist() -> None:
     """Whoever types a command from README, CONTRIBUTING or docs/ finds it."""
     unknown = set()
