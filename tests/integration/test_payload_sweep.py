@@ -6,11 +6,15 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from imtkit.alerts.payloads import Delivery, delivery_from
 from imtkit.config.alerts import SourceSettings
+from imtkit.kit import Desk, alerts, incidents
+from imtkit.kit.alerts import Outcome
+from imtkit.model.incident import Incident
 
 PAYLOADS = Path(os.environ.get("IMT_PAYLOADS", ""))
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -116,14 +120,18 @@ EXPECTED: dict[str, list[tuple[str, str, str]]] = {
 """Status, name and service of every alert in every recording but Alertmanager's."""
 
 
-def delivery_of(recording: str) -> Delivery:
-    """A recording, read as the sender that its folder names."""
+def source_of(recording: str) -> SourceSettings:
+    """The sender that a recording's folder names."""
     folder = recording.partition("/")[0].removesuffix("-captured")
     kind = "mapped" if recording in MAPPED else folder
     fields = MAPPED.get(recording, {})
     over = ("closed", "deactivated")
-    source = SourceSettings(folder, kind, proof="none", fields=fields, resolved=over)
-    return delivery_from(source, (PAYLOADS / recording).read_bytes(), at=AT)
+    return SourceSettings(folder, kind, proof="none", fields=fields, resolved=over)
+
+
+def delivery_of(recording: str) -> Delivery:
+    """A recording, read as the sender that its folder names."""
+    return delivery_from(source_of(recording), (PAYLOADS / recording).read_bytes(), at=AT)
 
 
 def test_no_recording_is_left_out():
@@ -175,3 +183,109 @@ def test_captured_traffic_of_alertmanager_is_read_whole():
             assert notice.labels == alert["labels"]
             assert notice.annotations == alert["annotations"]
             assert notice.status == alert["status"]
+
+
+def received(desk: Desk, *recordings: str) -> list[Outcome]:
+    """What becomes of recordings that come one after the other."""
+    told: list[Outcome] = []
+    for one in recordings:
+        told += alerts.receive(desk, (PAYLOADS / one).read_bytes(), source=source_of(one), at=AT)
+    return told
+
+
+def incidents_in(desk: Desk) -> list[Incident]:
+    """All incidents."""
+    return [incidents.get(desk, one.id) for one in desk.store.incidents()]
+
+
+def told_of(incident: Incident) -> tuple[object, ...]:
+    """Title, severity, services, and each alert's name and status."""
+    named = {(alert.name, alert.status) for alert in incident.alerts}
+    return incident.title, incident.severity, incident.services, named
+
+
+# The expected titles and severities were read in the recordings by hand: PagerDuty's urgency
+# "high" pages somebody, Opsgenie's priority 3 and Zabbix's "Average" are warnings, New Relic says
+# INFO, Sentry "error"; who says nothing gets imt.toml's default.
+INCIDENTS = {
+    "azure/azuremonitor_classic_metric_alert.json": ("Alert_1_runscope12", "sev3"),
+    "google/stackdriver_open.json": (
+        "CPU (agent) for webserver-85 is above the threshold of 1% with a value of 28.5%",
+        "sev3",
+    ),
+    "grafana/alert_multiple_v8.json": ("This alert was triggered for zone us-1", "sev3"),
+    "grafana/alert_values_v11.json": ("High memory usage", "sev3"),
+    "grafana/grafana_6.json": ("[Alerting] TEST -> Battery Voltage alert", "sev3"),
+    "newrelic/incident_active_new.json": ("Violation description test.", "sev3"),
+    "newrelic/new_relic_notification.json": ("I am a test Violation", "sev4"),
+    "opsgenie/create.json": ("another alert", "sev3"),
+    "pagerduty/triggered_v3.json": ("Test Incident 3", "sev2"),
+    "sentry/issue_created_for_exception.json": ("Exception: Custom exception!", "sev3"),
+    "sentry/sentry_payload_v9.json": ("This is an example Python exception", "sev3"),
+    "sns/cloudwatch_notification.json": ('ALARM: "bucketbytesAlarm" in EU (Ireland)', "sev3"),
+    "zabbix/zabbix_alert.json": (
+        "Zabbix agent on www.example.com is unreachable for 5 minutes",
+        "sev3",
+    ),
+}
+
+
+@pytest.mark.parametrize("recording", EXPECTED)
+def test_a_recording_is_the_incident_that_it_tells_of(desk: Desk, recording: str):
+    """Title, severity, services and alerts; what is over or no alert opens none, twice is once."""
+    alerts_told = EXPECTED[recording]
+    if recording not in INCIDENTS:
+        assert {one.action for one in received(desk, recording)} <= {"unknown"}
+        assert incidents_in(desk) == []
+        return
+    services = tuple({service for _, _, service in alerts_told} - {""})
+    expected = (
+        *INCIDENTS[recording],
+        services,
+        {(name, status) for status, name, _ in alerts_told},
+    )
+    received(desk, recording)
+    assert [told_of(one) for one in incidents_in(desk)] == [expected]
+    assert {one.action for one in received(desk, recording)} == {"known"}
+    assert [told_of(one) for one in incidents_in(desk)] == [expected]
+
+
+def test_an_incident_that_was_recorded_open_and_closed_is_one(desk: Desk):
+    """Google's two recordings: one incident whose alert is over, and nobody has resolved it."""
+    received(desk, "google/stackdriver_open.json", "google/stackdriver_closed.json")
+    (incident,) = incidents_in(desk)
+    assert [(one.name, one.status) for one in incident.alerts] == [("Webserver Health", "resolved")]
+    assert not incident.is_over
+
+
+WORDS = {"critical": "sev2", "warning": "sev3", "info": "sev4", "none": "sev4"}
+"""What the recorded rules say in the label severity, and our level for it."""
+
+
+def test_captured_traffic_of_alertmanager_is_the_incidents_that_it_tells_of(desk: Desk):
+    """All of it in order, redelivered and mixed as it was: by its own fields, read anew here."""
+    names = sorted(path.name for path in PAYLOADS.glob("alertmanager-captured/*.body.json"))
+    received(desk, *(f"alertmanager-captured/{name}" for name in names))
+    expected: dict[str, tuple[Any, ...]] = {}
+    homes: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
+    for name in names:
+        posted = json.loads((PAYLOADS / "alertmanager-captured" / name).read_bytes())
+        for alert in posted["alerts"]:
+            labels, episode = alert["labels"], (alert["fingerprint"], alert["startsAt"])
+            service = labels.get("service") or labels.get("job", "")
+            if episode not in homes and alert["status"] == "firing":
+                home = service or posted["groupKey"]
+                title = alert["annotations"].get("summary") or labels["alertname"]
+                severity = WORDS[labels["severity"]]
+                services = (service,) if service else ()
+                told = expected.setdefault(home, (" ".join(title.split()), severity, services, {}))
+                homes[episode] = told[3]
+                told[3][alert["fingerprint"]] = labels["alertname"], "firing"
+            elif episode in homes and alert["status"] == "resolved":
+                homes[episode][alert["fingerprint"]] = labels["alertname"], "resolved"
+    found = [
+        (*told_of(one)[:3], {a.fingerprint: (a.name, a.status) for a in one.alerts})
+        for one in incidents_in(desk)
+    ]
+    assert sorted(found, key=repr) == sorted(expected.values(), key=repr)
+    assert len(found) > 1
