@@ -158,7 +158,7 @@ def _go_on_here(face: Face, run: str, parameters: Mapping[str, str]) -> None:
     from imtkit.cli.outputs import say_unsent
     from imtkit.cli.progress import shown_steps
     from imtkit.cli.run import ended_by_signal
-    from imtkit.kit import expectation, outputs, running
+    from imtkit.kit import expectation, outputs, requests, running
     from imtkit.kit import resume as again
     from imtkit.kit.runs import Control, require_completed
 
@@ -167,7 +167,8 @@ def _go_on_here(face: Face, run: str, parameters: Mapping[str, str]) -> None:
         running.reap(desk, is_thorough=True)
         found = again.find(desk, run)
         order = [step.id for step in found.steps]
-        with shown_steps(face, found.runbook, len(order), order=order) as on_step:
+        shown = shown_steps(face, found.runbook, len(order), order=order)
+        with requests.in_sight(desk, found), shown as on_step:
             done = again.resume(
                 desk,
                 found.id,
@@ -176,8 +177,7 @@ def _go_on_here(face: Face, run: str, parameters: Mapping[str, str]) -> None:
                 control=control,
                 tell=face.say,
             )
-        outputs.send_if_possible(desk)
-        say_unsent(face, desk)
+        say_unsent(face, desk, outputs.send_if_possible(desk))
         [document] = expectation.documents(desk, [done])
     face.give(document, f"{done.incident}: {done.runbook} {done.status}, run {done.id}.")
     require_completed(done)
@@ -196,8 +196,7 @@ def reap(face: Face) -> None:
 
     with face.desk() as desk:
         lost = running.reap(desk, is_thorough=True)
-        outputs.send_if_possible(desk)
-        say_unsent(face, desk)
+        say_unsent(face, desk, outputs.send_if_possible(desk))
         documents = [run_document(run, desk.settings.root) for run in lost]
     lines = [f"{run.incident}: {run.runbook} ({run.id}) is lost." for run in lost]
     face.give(documents, "\n".join(lines) or "Nothing was left behind.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from imtkit.config import Settings
@@ -103,10 +103,10 @@ def enqueue_requested(
 ) -> list[str]:
     """Put every requested run in the queue that a worker is to begin, or to go on with; their ids.
 
-    Those are the queued ones that are not there, and those that got the answer they wait for:
-    the worker that kept its kernel goes on with such a run by itself, unless it is gone. Looks
-    at these incidents, or else at all that are not closed. StoreError when the queue cannot be
-    reached.
+    Those are the queued ones that are not there, those that got the answer they wait for (the
+    worker that kept its kernel goes on with such a run by itself, unless it is gone), and those
+    that go on in the log alone: their runner is missed. Looks at these incidents, or else at all
+    that are not closed. StoreError when the queue cannot be reached.
     """
     from imtkit.store.engine import faults
 
@@ -114,15 +114,23 @@ def enqueue_requested(
         found = desk.store.incidents(Query(statuses=_UNFINISHED, limit=100_000))
         incident_ids = [row.id for row in found]
     asked: dict[Request, int] = {}
+    runners: dict[str, Process] = {}
     for incident_id in incident_ids:
-        asked.update(_asked_for(desk, incidents.get(desk, incident_id)))
+        incident = incidents.get(desk, incident_id)
+        asked.update(_asked_for(desk, incident))
+        runners.update(_runners(incident))
     with faults("of queued runs"):
-        return queue.enqueue(asked)
+        missing = queue.missing(set(runners.values()))
+        alive = {run_id for run_id, runner in runners.items() if runner not in missing}
+        return queue.enqueue({one: rank for one, rank in asked.items() if one.run not in alive})
 
 
 def _asked_for(desk: Desk, incident: Incident) -> dict[Request, int]:
-    """The requested runs that are a worker's to do, with their priority."""
-    due = {
+    """The requested runs that are a worker's to do, with their priority.
+
+    One that goes on is, should its runner be gone: it may have no place in the queue any more.
+    """
+    due = set(_runners(incident)) | {
         run.id
         for run in incident.runs
         if run.status == QUEUED
@@ -135,6 +143,16 @@ def _asked_for(desk: Desk, incident: Incident) -> dict[Request, int]:
         if entry.type == "run.requested" and run_id in due:
             found.setdefault(Request(run_id, incident.id), number_of(entry, "priority") or LAST)
     return found
+
+
+def _runners(incident: Incident) -> dict[str, Process]:
+    """Who carries out the requested runs that go on, by their ids."""
+    told = {
+        run.id: process_told(run.runner)
+        for run in incident.runs
+        if run.requested_at and run.status == "running"
+    }
+    return {run_id: runner for run_id, runner in told.items() if runner is not None}
 
 
 def find(desk: Desk, asked: Request) -> Run:
@@ -171,6 +189,25 @@ def carry_out(
         if not error.retryable:
             _give_up(desk, run, error)
         raise
+
+
+@contextmanager
+def in_sight(desk: Desk, run: Run) -> Iterator[None]:
+    """While a requested run goes on in this process, which is no worker's, workers of other
+    machines see that it lives. With the log in a file all are on one machine: the system tells.
+    """
+    from imtkit.store.presence import open_presence
+
+    settings = desk.settings
+    if not run.requested_at or not settings.store_url.startswith("postgres"):
+        yield
+        return
+    presence = open_presence(settings.store_url, settings.leases, this_process().name)
+    presence.hold()
+    try:
+        yield
+    finally:
+        presence.let_go()
 
 
 def _begin(
@@ -214,10 +251,12 @@ def _without_the_dead(desk: Desk, run: Run, is_gone: IsGone) -> Run:
     running.reap(desk)  # ends the kernels that dead workers of this machine left behind
     runner = process_told(run.runner)
     if run.status == "running" and runner is not None and is_gone(runner):
-        running.bury(desk, run.incident, run.id)
+        # To know it may have taken a while, in which another went on with the run.
+        running.bury(desk, run.incident, run.id, runner=runner)
     lease = leases.runner_of(desk.settings.leases, run.id)
-    if lease is not None and is_gone(lease):
-        leases.drop(desk.settings.leases, run.id)  # of a machine that this one cannot see into
+    is_left = lease is not None and is_gone(lease)  # by a machine that this one cannot see into
+    if is_left and leases.runner_of(desk.settings.leases, run.id) == lease:
+        leases.drop(desk.settings.leases, run.id)
     return the_run(incidents.get(desk, run.incident), run.id)
 
 

@@ -80,7 +80,10 @@ def reap(desk: Desk, *, is_thorough: bool = False) -> list[Run]:
     leftovers.clear(lease_folder(desk))
     if not is_thorough:
         return lost
-    found = [bury(desk, run.incident, run.id) for run in _without_runner(desk)]
+    found = [
+        bury(desk, run.incident, run.id, runner=process_told(run.runner))
+        for run in _without_runner(desk)
+    ]
     return [*lost, *(run for run in found if run)]
 
 
@@ -105,7 +108,7 @@ def bury(desk: Desk, incident_id: str, run_id: str, *, runner: Process | None = 
     except NotFoundError:  # the lease is of another log's
         return None
     now_at = process_told(run.runner) if run is not None else None
-    if run is None or (runner and now_at and not runner.is_number_of(now_at)):
+    if run is None or (runner and now_at and not runner.speaks_for(now_at)):
         return None
     path = desk.settings.root / run.output_path
     ended = ended_cells(path)

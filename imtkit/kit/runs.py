@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ from imtkit.runs import lease as leases
 from imtkit.runs.conditions import Conditions, Journal, StepEvent
 from imtkit.runs.denial import is_denial, outcome
 from imtkit.runs.kernels import KernelFor
-from imtkit.runs.lease import Lease, this_process
+from imtkit.runs.lease import Lease, process_told, this_process
 from imtkit.runs.parameters import checked_values
 from imtkit.runs.runbook import Runbook
 from imtkit.runs.secrets import with_secrets
@@ -133,8 +133,11 @@ def start(  # noqa: PLR0913 # each is an option of `imt run`
         "steps": [{"step": id_, "title": title} for id_, title in planned_steps(runbook).items()],
         "runner": asdict(this_process()),
     }
-    with surely_told(desk, attempt.incident_id, attempt.run_id) as patient:
-        _log_started(patient, attempt, about, is_requested=bool(run_id))
+    with ExitStack() as undo:
+        undo.callback(_drop_empty, output)
+        with surely_told(desk, attempt.incident_id, attempt.run_id) as patient:
+            _log_started(patient, attempt, about, is_requested=bool(run_id))
+        undo.pop_all()
     return carry_out(desk, attempt, on_step, control)
 
 
@@ -172,7 +175,17 @@ def _log_started(
             raise StateError(f"Run {now.id} is {now.status}; it is not begun again.")
         return [begun]
 
-    desk.store.change(attempt.incident_id, unless_begun)
+    told = desk.store.change(attempt.incident_id, unless_begun)
+    # While the log was waited for another may have begun it: then the entry of this key is theirs.
+    if process_told(told[0].data["runner"]) != this_process():
+        raise StateError(f"Run {attempt.run_id} was begun by another worker meanwhile.")
+
+
+def _drop_empty(output: Path) -> None:
+    """Remove a notebook into which nothing ran: an empty file is none."""
+    with suppress(OSError):  # the end is logged even when the folder is gone
+        if output.stat().st_size == 0:
+            output.unlink()
 
 
 def patient_desk(opened: Callable[[], Desk]) -> Desk:
@@ -190,8 +203,7 @@ def surely_told(desk: Desk, incident_id: str, run_id: str) -> Iterator[Desk]:
     try:
         yield desk.patient(OUTAGE_SECONDS)
     except StoreError:
-        given_up = replace(this_process(), started="given up")
-        _keep(desk, Lease(run_id, incident_id, given_up))
+        _keep(desk, Lease(run_id, incident_id, this_process().given_up))
         raise
 
 
@@ -275,9 +287,7 @@ def carry_out(
     finally:
         if beside is not None:
             beside.shutdown()
-        with suppress(OSError):  # the end is logged even when the folder is gone
-            if attempt.output.stat().st_size == 0:
-                attempt.output.unlink()  # nothing ran: an empty file is no notebook
+        _drop_empty(attempt.output)
         with surely_told(desk, attempt.incident_id, attempt.run_id) as surely:
             _finish(surely, attempt, how, untold)
         leases.drop(lease_folder(desk), attempt.run_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,12 +152,9 @@ class ResumeHandler(RunHandler):
         """Go on with ``{"parameters", "actor"}``; lines as for a run that begins."""
         with self.errors():
             given = _table(self.body("parameters")[0])
-        actor, order = self.actor, self.order
-        await self.stream(
-            lambda tell: self.runs.resume(
-                run_id, Asked(actor, "cli", tell, order), Control(), given
-            )
-        )
+        run = await self.at_desk(lambda desk: resume.find(desk, run_id))
+        asked = partial(Asked, self.actor, "cli", order=self.order)
+        await self.stream(lambda tell: self.runs.resume(run, asked(tell), Control(), given))
 
 
 class TakeHandler(RunHandler):
@@ -183,7 +181,7 @@ class GiveHandler(RunHandler):
 
         actor = self.actor
         with self.errors():
-            self.runs.resume(run.id, Asked(actor, "lab", tell), Control())
+            self.runs.resume(run, Asked(actor, "lab", tell), Control())
         line = await lines.get()
         if "error" in line:
             self.set_status(409)

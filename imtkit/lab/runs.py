@@ -18,6 +18,7 @@ from imtkit.errors import ImtkitError, InputError, NotFoundError, RunError, Stat
 from imtkit.kit import Desk, expectation, handover, incidents, resume, running
 from imtkit.kit.documents import plain
 from imtkit.kit.outputs import SENDER
+from imtkit.kit.requests import WORKER_ENDS
 from imtkit.kit.runs import Control, OnStep, lease_folder, require_completed
 from imtkit.kit.sender import Sender
 from imtkit.lab.held import Ahead, HeldKernels, ServerKernel
@@ -55,7 +56,7 @@ class Asked:
     """Who asks for a run, through which face, and what hears of it.
 
     ``order`` is what they call it before it is a run with an id. ``at_end`` is why the run is
-    cancelled when the server is told to end.
+    cancelled when the server is told to end; a run that others go on with then has its own words.
     """
 
     actor: str
@@ -223,15 +224,19 @@ class ServerRuns:
 
     def resume(
         self,
-        run_id: str,
+        run: Run,
         asked: Asked,
         control: Control,
         parameters: Mapping[str, Any] | None = None,
     ) -> Job:
         """Have a run go on: on the kernel that ran its steps, where that lives.
 
+        One that was requested is another worker's to go on with, should this server end.
         StateError when it is about to go on here already.
         """
+        run_id = run.id
+        if run.requested_at:
+            asked = replace(asked, at_end=WORKER_ENDS)
         if run_id in self._going_on:
             raise StateError(
                 f"Run {run_id} goes on already; it may wait for its turn.",
@@ -301,14 +306,14 @@ class ServerRuns:
             run = await self._quietly(partial(resume.find, run_id=held.run))
             if run is not None and run.status == "cancelled":
                 await self.end_kernel(run)
-            else:
-                await self._go_on_if_answered(held.run)
+            elif run is not None:
+                await self._go_on_if_answered(run)
 
-    async def _go_on_if_answered(self, run_id: str) -> None:
-        if not await self._quietly(lambda desk: handover.may_go_on(desk, run_id)):
+    async def _go_on_if_answered(self, run: Run) -> None:
+        if not await self._quietly(lambda desk: handover.may_go_on(desk, run.id)):
             return
         with suppress(StateError):  # somebody else has just asked for it
-            self.resume(run_id, Asked(SERVER, "server", lambda _: None), Control())
+            self.resume(run, Asked(SERVER, "server", lambda _: None), Control())
 
     async def _quietly(self, task: Callable[[Desk], Any]) -> Any:  # noqa: ANN401
         """What a task answers; None while the log cannot be read: the next look tries anew."""

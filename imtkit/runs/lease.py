@@ -25,6 +25,7 @@ from uuid import uuid4
 CONNECTION = "kernel.json"
 """What the connection file of a kernel is called, in the folder of its sockets."""
 
+_GIVEN_UP = "given up"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -42,9 +43,14 @@ class Process:
         host = re.sub(r"[^A-Za-z0-9.-]", "-", self.host)
         return f"{host}-{self.pid}-{hashlib.sha256(self.started.encode()).hexdigest()[:12]}"
 
-    def is_number_of(self, other: Process) -> bool:
-        """Whether both have one number on one host; they may have had it one after the other."""
-        return (self.host, self.pid) == (other.host, other.pid)
+    @property
+    def given_up(self) -> Process:
+        """As what a living process leaves the lease of a run that it could not tell the log of."""
+        return replace(self, started=_GIVEN_UP)
+
+    def speaks_for(self, other: Process) -> bool:
+        """Whether it is the other one, or what that one gave up; another may have its number."""
+        return self in (other, other.given_up)
 
     @property
     def is_gone(self) -> bool:

@@ -71,6 +71,10 @@ class Presence(Protocol):
         """Those of these workers that are not."""
         ...
 
+    def missing(self, names: Collection[str]) -> set[str]:
+        """Those of these workers that are not seen now; they may come back."""
+        ...
+
     def has_left(self, name: str) -> bool:
         """Whether this worker is not; waits until that is sure."""
         ...
@@ -279,11 +283,24 @@ class Queue:
             self._opened().delete_workflows(lost)
 
     def is_gone(self, process: Process) -> bool:
-        """Whether a process that was a worker has ended, on whichever machine it was."""
-        name = executor_name(process)
-        if process.is_gone:
-            return True
-        return self._presence is not None and self._presence.has_left(name)
+        """Whether a process that ran a run has ended, on whichever machine it was.
+
+        On this machine the system knows, also of one that is no worker, such as a terminal's.
+        """
+        if process.host == this_process().host:
+            return process.is_gone
+        return self._presence is not None and self._presence.has_left(process.name)
+
+    def missing(self, processes: Collection[Process]) -> set[Process]:
+        """Those of these processes that may have ended (see ``is_gone``); nothing is waited for.
+
+        Of other machines only a queue that serves can tell; elsewhere they count as there.
+        """
+        found = {one for one in processes if one.is_gone}
+        away = {one.name: one for one in processes if one.host != this_process().host}
+        if away and self._presence is not None:
+            found |= {away[name] for name in self._presence.missing(away)}
+        return found
 
     def stop(self) -> None:
         """Take no more runs. Those that go on here are another's to go on with, once this ends."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import platform
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -34,13 +35,28 @@ class FilePresence:
             return
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError:
+                os.close(descriptor)
+                raise
         except OSError as error:
             raise StoreError(
                 f"The lock {self._path} cannot be held: {error.strerror}.",
                 hint="Make its folder writable.",
             ) from error
+        self._descriptor = descriptor
+        with suppress(OSError):  # a full disk: then it tells nobody beside PostgreSQL
+            os.pwrite(descriptor, _system(), 0)
+        self._clear()
+
+    def _clear(self) -> None:
+        """Remove what workers left behind long ago, of whom nobody asks any more."""
+        for path in self._folder.glob("worker-*.lock"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _LEFT_SECONDS and not _is_locked(path):
+                    path.unlink()
 
     def gone(self, names: Collection[str]) -> set[str]:
         """Those of these workers that have ended."""
@@ -49,38 +65,36 @@ class FilePresence:
     def _is_gone(self, name: str) -> bool:
         path = self._path_of(name)
         try:
-            descriptor = os.open(path, os.O_RDWR)
+            has_ended = _is_free(path)
+            if has_ended:
+                path.unlink(missing_ok=True)  # its name is never another worker's
         except FileNotFoundError:
             return True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        else:
-            path.unlink(missing_ok=True)  # its name is never another worker's
-            return True
-        finally:
-            os.close(descriptor)
+        except OSError as error:
+            raise StoreError(
+                f"Whether a worker is alive cannot be told by {path}: {error.strerror}.",
+                hint="Keep outputs/ on a disk that has locks, and leave it to one user.",
+            ) from error
+        return has_ended
+
+    def missing(self, names: Collection[str]) -> set[str]:
+        """Those of these workers that have ended."""
+        return self.gone(names)
 
     def has_left(self, name: str) -> bool:
         """Whether a worker is gone."""
         return name in self.gone([name])
 
     def has_ended(self, name: str) -> bool | None:
-        """Whether a worker has ended; None where it left nothing that would tell."""
+        """Whether a worker has ended; None where it left nothing that would tell.
+
+        On a folder that machines share a lock may be seen on its own machine only.
+        """
         path = self._path_of(name)
         try:
-            descriptor = os.open(path, os.O_RDWR)
-        except OSError:
+            return _is_free(path) if path.read_bytes() == _system() else None
+        except OSError:  # no such file, or a disk without locks
             return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        else:
-            return True
-        finally:
-            os.close(descriptor)
 
     def let_go(self, *, is_traced: bool = False) -> None:
         """Say that this worker is no longer there; ``is_traced``: so that ``has_ended`` tells."""
@@ -94,6 +108,9 @@ class FilePresence:
     def _path_of(self, name: str) -> Path:
         return self._folder / f"worker-{name}.lock"
 
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_LEFT_SECONDS = 7 * 86_400.0
 
 GONE_SECONDS = 25.0
 """For how long a worker of another machine must be missing before it is taken for gone."""
@@ -158,7 +175,8 @@ class PostgresPresence:
         """
         if self._is_over.is_set():
             return
-        self._beside.hold()
+        with suppress(StoreError):  # it only tells sooner
+            self._beside.hold()
         with self._mine, faults(self._database):
             if self._connection is not None and not self._is_connected(self._connection):
                 self._connection = None
@@ -202,12 +220,17 @@ class PostgresPresence:
         others = {name for name in names if name != self._name}
         with self._others:
             try:
-                with faults(self._database), self._engine.connect() as connection:
-                    held = set(connection.execute(_HELD).scalars())
+                missing = self.missing(others)
             except StoreError:
                 self._missing.clear()  # they had no chance to say that they live
                 raise
-            return {name for name in others if self._is_gone(name, is_held=_key(name) in held)}
+            return {name for name in others if self._is_gone(name, is_held=name not in missing)}
+
+    def missing(self, names: Collection[str]) -> set[str]:
+        """Those of these workers that are not connected now; they may come back."""
+        with faults(self._database), self._engine.connect() as connection:
+            held = set(connection.execute(_HELD).scalars())
+        return {name for name in names if name != self._name and _key(name) not in held}
 
     def _is_gone(self, name: str, *, is_held: bool) -> bool:
         now = time.monotonic()
@@ -253,6 +276,32 @@ def open_presence(
     if url.startswith("postgres"):
         return PostgresPresence(url, folder, name, gone_seconds=gone_seconds)
     return FilePresence(folder, name)
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        return not _is_free(path)
+    except OSError:
+        return False
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nobody holds the lock of a file; OSError when there is none, or no locks at all."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _system() -> bytes:
+    """What tells the running system from others whose processes and locks it does not see."""
+    with suppress(OSError):
+        return _BOOT.read_bytes()
+    return platform.node().encode()
 
 
 def _key(name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import pytest
 from servers import start_postgres, until
 
 from imtkit.errors import StoreError
-from imtkit.store.presence import Presence, open_presence
+from imtkit.store.presence import FilePresence, Presence, open_presence
 
 HOLDS = """
 import sys
@@ -142,3 +143,50 @@ def test_who_cannot_say_that_it_lives_knows_it(tmp_path: Path) -> None:
         assert two.gone(["one"]) == set()
         one.let_go()
         two.let_go()
+
+
+@pytest.mark.postgres
+def test_a_lock_of_another_machine_is_not_believed(postgres_database: str, tmp_path: Path) -> None:
+    """A folder that machines share shows their locks free: their connection tells, and time."""
+    (tmp_path / "worker-there.lock").write_bytes(b"another system")
+    here = open_presence(postgres_database, tmp_path, "here", gone_seconds=60)
+    assert here.missing(["there"]) == {"there"}
+    assert here.gone(["there"]) == set()
+    here.let_go()
+
+
+def test_a_lock_tells_of_the_workers_of_this_machine(tmp_path: Path) -> None:
+    """Held, it lives; traced, it has ended; where nothing tells, nobody knows."""
+    one, two = FilePresence(tmp_path, "one"), FilePresence(tmp_path, "two")
+    assert two.has_ended("one") is None
+    one.hold()
+    assert two.has_ended("one") is False
+    one.let_go(is_traced=True)
+    assert two.has_ended("one") is True
+
+
+def test_what_workers_left_long_ago_is_removed(tmp_path: Path) -> None:
+    """The next worker removes it, a week later, and never the lock of one that lives."""
+    ended, lives, late = (FilePresence(tmp_path, name) for name in ("ended", "lives", "late"))
+    for one in (ended, lives, late):
+        one.hold()
+    for one in (ended, late):
+        one.let_go(is_traced=True)
+    for name in ("ended", "lives"):
+        os.utime(tmp_path / f"worker-{name}.lock", (0, 0))
+    nearest = FilePresence(tmp_path, "next")
+    nearest.hold()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"worker-{name}.lock" for name in ("late", "lives", "next")
+    }
+    nearest.let_go()
+    lives.let_go()
+
+
+def test_a_lock_that_cannot_be_looked_at_is_told(tmp_path: Path) -> None:
+    """A fault of the disk is no sign of life or death: it is an error of the log's, with words."""
+    (tmp_path / "worker-odd.lock").symlink_to("worker-odd.lock")
+    here = FilePresence(tmp_path, "here")
+    assert here.has_ended("odd") is None
+    with pytest.raises(StoreError, match="worker-odd"):
+        here.gone(["odd"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 from notebook_files import code, write_notebook
 from servers import DURABLE, Plan, Postgres, start_postgres, until
 
-from imtkit.errors import StoreDownError
-from imtkit.kit import Desk, incidents, open_desk, running, runs
-from imtkit.kit.runs import Control, surely_told
-from imtkit.model.entries import Draft
+from imtkit.contracts import Decide
+from imtkit.errors import StateError, StoreDownError
+from imtkit.kit import Desk, incidents, open_desk, requests, running, runs
+from imtkit.kit.runs import Control, run_key, surely_told
+from imtkit.model.entries import Draft, Entry
 from imtkit.model.opening import Opening
+from imtkit.runs.lease import Process
 from imtkit.store import open_store
 from imtkit.store.patience import patient
 
@@ -92,6 +95,45 @@ def test_what_was_stored_though_the_connection_broke_is_not_stored_again(
         told = [torn.open_incident(Draft("incident.opened", {"title": "y"}, actor="Ann"))]
     assert list(desk.store.entries(told[0].incident))[-len(told) :] == told
     assert len(desk.store.incidents()) == (2 if verb == "open_incident" else 1)
+
+
+class Overtaken:
+    """A log that is away for a moment, in which another worker begins the run that was asked for.
+
+    It was decided that the run begins here; that was not stored.
+    """
+
+    def __init__(self, store: Any, theirs: Draft) -> None:
+        self._store = store
+        self._theirs: Draft | None = theirs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def change(self, incident: str, decide: Decide) -> list[Entry]:
+        theirs, self._theirs = self._theirs, None
+        if theirs is None:
+            return self._store.change(incident, decide)  # type: ignore[no-any-return]
+        decide(self._store.incident(incident))
+        self._store.append(incident, theirs)
+        raise StoreDownError("The connection broke.", retryable=True)
+
+
+def test_a_run_that_another_began_while_the_log_was_away_is_not_begun_again(
+    desk: Desk, workspace: Path
+) -> None:
+    """Their entry has the key of ours, and is not taken for it; no empty notebook is left."""
+    write_notebook(workspace / "runbooks" / "look.ipynb", [code("look", "print('looked')")])
+    incident = incidents.open_(desk, Opening("Orders fail")).id
+    asked = requests.request(desk, incident, "look")
+    about = {"run": asked.id, "runbook": "look", "runner": asdict(Process("there", 1, "then"))}
+    theirs = desk.draft("run.started", about, key=run_key(asked.id))
+    overtaken = replace(desk, store=Overtaken(desk.store, theirs))  # type: ignore[arg-type]
+    with pytest.raises(StateError, match="by another worker"):
+        runs.start(overtaken, "look", incident_id=incident, run_id=asked.id)
+    assert not list((workspace / "outputs").rglob("*.ipynb"))
+    (run,) = incidents.get(desk, incident).runs
+    assert (run.status, run.runner["host"]) == ("running", "there")
 
 
 def test_it_waits_no_longer_than_it_may(desk: Desk) -> None:

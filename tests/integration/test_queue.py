@@ -370,7 +370,9 @@ def test_a_run_whose_worker_was_on_another_machine_is_taken_over(place: Place) -
 
 
 def test_a_run_that_cannot_go_on_says_so_in_its_incident(place: Place) -> None:
-    """Its notebook is gone: it ends as failed, with the reason, and is not tried for ever."""
+    """Its notebook is gone and its runbook is another now: it ends as failed, with the reason, and
+    is not tried for ever.
+    """
     run_id = place.ask("held", is_queued=False)
     alone = (sys.executable, "-c", ALONE, str(place.folder), run_id, place.incident)
     worker = subprocess.Popen(alone)
@@ -379,6 +381,8 @@ def test_a_run_that_cannot_go_on_says_so_in_its_incident(place: Place) -> None:
     worker.wait()
     running.reap(place.desk)
     (place.folder / place.run(run_id).output_path).unlink()
+    write_notebook(place.folder / "runbooks" / "held.ipynb", QUICK)
+    place.flag.touch()
     assert place.run(run_id).status == "lost"
     with pytest.raises(NotFoundError, match="no notebook"):
         requests.carry_out(
