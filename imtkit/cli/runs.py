@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,17 +50,10 @@ def runs() -> None:
 def list_(face: Face, incident_id: str, limit: int, is_followed: bool) -> None:
     """List runs, newest first, with the step that each is at."""
     from imtkit.kit import running
-    from imtkit.kit.turns import turns_of
 
     with face.desk() as desk:
         running.reap(desk, is_thorough=True)
-
-        def look() -> tuple[list[Run], Turns]:
-            running.reap(desk)
-            found = running.list_(desk, incident_id=incident_id, limit=limit)
-            others = running.list_(desk) if _any_queued(found) else found
-            return found, turns_of(desk, others)
-
+        look = partial(_looked, desk, incident_id, limit)
         found, turns = look()
         if face.is_json:
             face.give_json(_documents(desk, found, turns))
@@ -70,6 +64,16 @@ def list_(face: Face, incident_id: str, limit: int, is_followed: bool) -> None:
             face.draw(_table(found, turns))
     if said := turns.what_now or ("" if found else "No runs. Begin one with: imt run NAME"):
         face.say(said)
+
+
+def _looked(desk: Desk, incident_id: str, limit: int) -> tuple[list[Run], Turns]:
+    """The runs, and their turns among all that are queued."""
+    from imtkit.kit import running
+    from imtkit.kit.turns import turns_of
+
+    running.reap(desk)
+    found = running.list_(desk, incident_id=incident_id, limit=limit)
+    return found, turns_of(desk, running.list_(desk) if _any_queued(found) else found)
 
 
 @runs.command(examples=("imt runs show 20261121T201600Z-1a2b3c --follow",))
