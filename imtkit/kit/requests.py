@@ -20,6 +20,7 @@ from imtkit.kit.runs import (
     start,
     the_run,
 )
+from imtkit.kit.turns import UNFINISHED
 from imtkit.model.entries import Draft
 from imtkit.model.entry_data import number_of, text_of
 from imtkit.model.incident import QUEUED, Incident, Run
@@ -27,7 +28,7 @@ from imtkit.runs import lease as leases
 from imtkit.runs import queue as queues
 from imtkit.runs.lease import Process, process_told, this_process
 from imtkit.runs.parameters import checked_values
-from imtkit.runs.queue import LAST, Queue, Request, executor_name
+from imtkit.runs.queue import LAST, Queue, Request
 from imtkit.runs.runbook import Runbook
 
 WORKER_ENDS = "its worker was told to end; another worker goes on with it"
@@ -36,7 +37,6 @@ WORKER_ENDS = "its worker was told to end; another worker goes on with it"
 MOST_ATTEMPTS = 5
 """How often a run is begun whose workers die: one of them may die of the run itself."""
 
-_UNFINISHED = ("open", "acknowledged", "mitigated", "resolved")
 IsGone = Callable[[Process], bool]
 """Whether a process that was a worker has ended, on whichever machine it was."""
 
@@ -94,7 +94,7 @@ def open_queue(settings: Settings) -> Queue:
     """
     from imtkit.store.bell import open_bell
 
-    name = executor_name(this_process())
+    name = this_process().name
     return queues.open_queue(settings, open_bell(settings.store_url, settings.leases, name))
 
 
@@ -111,7 +111,7 @@ def enqueue_requested(
     from imtkit.store.engine import faults
 
     if incident_ids is None:
-        found = desk.store.incidents(Query(statuses=_UNFINISHED, limit=100_000))
+        found = desk.store.incidents(Query(statuses=UNFINISHED, limit=100_000))
         incident_ids = [row.id for row in found]
     asked: dict[Request, int] = {}
     runners: dict[str, Process] = {}

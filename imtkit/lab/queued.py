@@ -19,7 +19,7 @@ from imtkit.lab.runs import SERVER, Asked, Job, ServerRuns
 from imtkit.model.entries import AUTOMATION, is_automation
 from imtkit.model.incident import Run
 from imtkit.runs.lease import this_process
-from imtkit.runs.queue import Request, executor_name
+from imtkit.runs.queue import Request
 
 if TYPE_CHECKING:
     from imtkit.store.presence import Presence
@@ -101,7 +101,7 @@ class QueuedRuns:
     def _begin(self) -> None:
         from imtkit.store.presence import open_presence
 
-        settings, name = self._settings, executor_name(this_process())
+        settings, name = self._settings, this_process().name
         presence = open_presence(settings.store_url, settings.leases, name)
         self._presence = presence
         self._queue.serve(

@@ -207,7 +207,7 @@ class Queue:
         from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
         self._prepare()
-        self._executor = executor_name(this_process())
+        self._executor = this_process().name
         looks = _Looks(self._bell, self._executor)
 
         def work(run: str, incident: str) -> None:
@@ -475,8 +475,3 @@ def open_queue(settings: Settings, bell: Bell | None = None) -> Queue:
             hint="Keep the log in a file or in PostgreSQL: [store] url in imt.toml.",
         )
     return Queue(f"sqlite:///{path.with_name(f'{path.stem}-queue.db')}", bell)
-
-
-def executor_name(process: Process) -> str:
-    """What a worker is called, by its process: its machine, its number, and when it began."""
-    return process.name

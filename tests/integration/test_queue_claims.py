@@ -12,7 +12,7 @@ import pytest
 from servers import until
 
 from imtkit.runs.lease import this_process
-from imtkit.runs.queue import Queue, Request, executor_name
+from imtkit.runs.queue import Queue, Request
 from imtkit.store.presence import open_presence
 
 CLAIM = "UPDATE workflow_status SET status = 'PENDING', executor_id = ? WHERE workflow_uuid = ?"
@@ -37,7 +37,7 @@ def test_a_claim_that_its_worker_does_not_know_is_let_go(queue: Queue, tmp_path:
         begun.append(request.run)
         may_end.wait(20)
 
-    name = executor_name(this_process())
+    name = this_process().name
     presence = open_presence(f"sqlite:///{tmp_path}/imt.db", tmp_path, name)
     queue.serve(carry_out, presence=presence, at_once=1)
     queue.enqueue({Request("one", "INC-2026-0001"): 1})

@@ -26,7 +26,6 @@ from pathlib import Path
 from imtkit.config import load_settings
 from imtkit.kit import requests
 from imtkit.runs.lease import this_process
-from imtkit.runs.queue import executor_name
 from imtkit.store.presence import open_presence
 
 name, at_once, over_all = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -39,7 +38,7 @@ def carry_out(request):
     while not Path("flag").exists():
         time.sleep(0.02)
 
-presence = open_presence(settings.store_url, settings.leases, executor_name(this_process()))
+presence = open_presence(settings.store_url, settings.leases, this_process().name)
 queue.serve(carry_out, presence=presence, at_once=at_once, over_all=over_all)
 print("serves", flush=True)
 sys.stdin.readline()
