@@ -83,19 +83,12 @@ class Depot:
         ServiceError also when the file cannot be written; what there is of it then is the caller's.
         """
         content = hashlib.sha256()
-        try:
-            with path.open("xb") as here:
-                for piece in self._pieces(name):
-                    content.update(piece)
-                    here.write(piece)
-                here.flush()
-                os.fsync(here.fileno())
-        except OSError as error:
-            raise ServiceError(
-                f"{path} cannot be written: {error.strerror}.",
-                hint="Free some space or make the folder writable, and try again.",
-                retryable=True,
-            ) from error
+        with writing_here(path), path.open("xb") as here:
+            for piece in self._pieces(name):
+                content.update(piece)
+                here.write(piece)
+            here.flush()
+            os.fsync(here.fileno())
         return content.hexdigest()
 
     def read(self, name: str) -> bytes | None:
@@ -163,6 +156,21 @@ def open_depot(settings: DepotSettings) -> Depot:
     if scheme in _EXTRAS:
         files.retries = _TRIES
     return Depot(settings.address, files, root.rstrip("/"), scheme in ("file", "local"))
+
+
+@contextmanager
+def writing_here(path: Path) -> Iterator[None]:
+    """Faults of this machine's disk as faults of sending and fetching: the log is well, and nobody
+    must take it for broken.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ServiceError(
+            f"{path} cannot be written: {error.strerror}.",
+            hint="Free some space or make the folder writable, and try again.",
+            retryable=True,
+        ) from error
 
 
 def _write_whole(place: Path, file: Path | bytes) -> None:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from imtkit.depot import Depot, open_depot, writing_here
 from imtkit.errors import ConfigError, ImtkitError, NotFoundError, ServiceError
 from imtkit.kit.desk import Desk
 from imtkit.kit.outputs import built_last, content_of, copy_of, is_inside, kept_files
 from imtkit.model.copies import Copy, newest, notebooks, sent_copies, written_attempt
 from imtkit.model.incident import Run
 from imtkit.runs.lease import process_told
-
-if TYPE_CHECKING:
-    from imtkit.depot import Depot
 
 
 def fetch_run(desk: Desk, run: Run, *, is_newest_lost: bool = False) -> None:
@@ -39,7 +36,7 @@ def fetch_run(desk: Desk, run: Run, *, is_newest_lost: bool = False) -> None:
         return
     if where == "elsewhere":
         raise _unsent(desk, run)
-    depot = _open(desk)
+    depot = open_depot(desk.settings.depot)
     # First what lies beside, so that no step of this machine gives another file its name.
     for name, sha256 in kept_files(incident):
         if Path(name).name.startswith(f"{Path(run.output_path).stem}."):
@@ -74,7 +71,7 @@ def fetch_incident(desk: Desk, incident_id: str) -> list[str]:
         return []
     problems: list[str] = []
     try:
-        depot = _open(desk)
+        depot = open_depot(desk.settings.depot)
         for task in tasks:
             try:
                 task(depot)
@@ -99,7 +96,7 @@ def fetch_record(desk: Desk, incident_id: str) -> bool:
             return True
     if not built or not desk.settings.depot.address:
         return False
-    depot = _open(desk)
+    depot = open_depot(desk.settings.depot)
     manifest = depot.read(f"{incident.id}/record/{MANIFEST}")
     if manifest is None or hashlib.sha256(manifest).hexdigest() != built:
         return False  # another machine has built it, and has not sent it yet
@@ -113,12 +110,6 @@ def fetch_record(desk: Desk, incident_id: str) -> bool:
     return True
 
 
-def _open(desk: Desk) -> Depot:
-    from imtkit.depot import open_depot
-
-    return open_depot(desk.settings.depot)
-
-
 def _here(desk: Desk, notebook: str) -> Copy | None:
     return copy_of(content_of(desk.settings.root / notebook))
 
@@ -130,7 +121,7 @@ def _fetch_notebook(desk: Desk, depot: Depot, *, notebook: str, sent: list[Copy]
     name = Path(os.path.relpath(path, desk.settings.outputs)).as_posix()
     part = _fetched(desk, depot, name, sent[-1].sha256)
     try:
-        with _writing(path):
+        with writing_here(path):
             if here is not None and here.sha256 not in {copy.sha256 for copy in sent}:
                 path.rename(path.with_name(f"{path.stem}-kept-{here.sha256[:12]}{path.suffix}"))
             part.replace(path)
@@ -144,7 +135,7 @@ def _fetch_file(desk: Desk, depot: Depot, *, name: str, sha256: str) -> None:
         return
     part = _fetched(desk, depot, name, sha256)
     try:
-        with _writing(path):
+        with writing_here(path):
             part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -155,7 +146,7 @@ def _fetched(desk: Desk, depot: Depot, name: str, sha256: str) -> Path:
     path = desk.settings.outputs / name
     if not is_inside(desk, path):
         raise NotFoundError(f"{name} would lie outside the workspace's outputs.")
-    with _writing(path):
+    with writing_here(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
     try:
@@ -171,19 +162,6 @@ def _fetched(desk: Desk, depot: Depot, name: str, sha256: str) -> Path:
         part.unlink(missing_ok=True)
         raise
     return part
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Faults of the disk as faults of the fetching: the log has none."""
-    try:
-        yield
-    except OSError as error:
-        raise ServiceError(
-            f"{path} cannot be written: {error.strerror}.",
-            hint="Free some space or make the folder writable, and try again.",
-            retryable=True,
-        ) from error
 
 
 def _unsent(desk: Desk, run: Run) -> NotFoundError:

@@ -65,10 +65,11 @@ def list_(desk: Desk, *, limit: int = 20) -> list[Kept]:
 
 def refused(desk: Desk, *, limit: int | None = None) -> list[Kept]:
     """Deliveries that were refused and not handled since, newest first."""
-    places = (one for one in _refused_places(desk) if not desk.store.find(_retried_key(one)))
-    reasons = {place: _reason(desk, place) for place in islice(places, limit)}
+    every = _refusals(desk)
+    still = (one for one in every if not desk.store.find(_retried_key(int(one.data["delivery"]))))
     return [
-        _kept(_delivery_at(desk, place), "refused", reason) for place, reason in reasons.items()
+        _kept(_delivery_at(desk, int(one.data["delivery"])), "refused", str(one.data["reason"]))
+        for one in islice(still, limit)
     ]
 
 
@@ -130,20 +131,15 @@ def _held_back(entry: Entry) -> Kept:
     return Kept(place, at, "silenced", told["source"], told["silence"], told["name"], until)
 
 
-def _refused_places(desk: Desk) -> Iterator[int]:
-    """Places of deliveries that were refused, from the newest back; no body is read for that."""
+def _refusals(desk: Desk) -> Iterator[Entry]:
+    """What says that deliveries were refused, from the newest back; no body is read for that."""
     newest = desk.store.newest(WORKSPACE)
     end = newest.n if newest else 0
     while end > 0:
-        keys = {intake.refused_key(n): n for n in range(end, max(0, end - _KEYS), -1)}
+        keys = [intake.refused_key(place) for place in range(end, max(0, end - _KEYS), -1)]
         found = desk.store.found(keys)
-        yield from (place for key, place in keys.items() if key in found)
+        yield from (found[key] for key in keys if key in found)
         end -= _KEYS
-
-
-def _reason(desk: Desk, place: int) -> str:
-    entry = desk.store.find(intake.refused_key(place))
-    return str(entry.data.get("reason", "")) if entry else ""
 
 
 def _delivery_at(desk: Desk, place: int) -> Entry:
@@ -163,9 +159,7 @@ def _refused_at(desk: Desk, place: int) -> Entry:
 def _retried(desk: Desk, entry: Entry, book: Playbook) -> Retried:
     name = str(entry.data.get("source", ""))
     try:
-        source = alerts.source_named(desk.settings, name)
-        body = str(entry.data.get("body", "")).encode("utf-8", "surrogatepass")
-        outcomes = alerts.receive(desk, body, source=source, at=entry.recorded_at, book=book)
+        [outcomes] = alerts.receive_all(desk, [intake.arrival(desk, entry)], book)
     except ChainError as error:
         return Retried(entry.n, name, reason=str(error))
     except StoreError:

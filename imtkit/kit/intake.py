@@ -48,6 +48,7 @@ __all__ = [
     "Certificates",
     "Posted",
     "Progress",
+    "arrival",
     "confirm",
     "handle_next",
     "keep",
@@ -333,12 +334,13 @@ def _handled_alone(desk: Desk, entry: Entry, book: Playbook, done: Progress) -> 
 
 
 def _taken_in(desk: Desk, kept: Sequence[Entry], book: Playbook, done: Progress) -> Progress:
-    found = alerts.receive_all(desk, [_arrival(desk, entry) for entry in kept], book)
+    found = alerts.receive_all(desk, [arrival(desk, entry) for entry in kept], book)
     asked = (one.incident for outcomes in found for one in outcomes if one.requested)
     return replace(done, handled=done.handled + len(kept), incidents=done.incidents.union(asked))
 
 
-def _arrival(desk: Desk, kept: Entry) -> Arrival:
+def arrival(desk: Desk, kept: Entry) -> Arrival:
+    """A kept delivery as it came; NotFoundError when imt.toml has no such source any more."""
     source = alerts.source_named(desk.settings, str(kept.data["source"]))
     body = str(kept.data["body"]).encode()
     return Arrival(source, delivery_from(source, body, at=kept.recorded_at), kept.recorded_at)

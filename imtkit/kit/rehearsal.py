@@ -96,22 +96,7 @@ class Rehearsal:
         canonical(draft.data, draft.type)  # what the real log refuses is refused here
         last = self.newest(incident)
         now, n = self._clock.now(), last.n + 1 if last else 1
-        entry = Entry(
-            seq=0,
-            incident=incident,
-            n=n,
-            type=draft.type,
-            occurred_at=draft.occurred_at or now,
-            zone=draft.zone,
-            recorded_at=now,
-            actor=draft.actor,
-            source=draft.source,
-            visibility=draft.visibility,
-            data=draft.data,
-            key=draft.key,
-            prev="",
-            hash=f"{incident}/{n}",
-        )
+        entry = draft.unstored(incident, n, now)
         self._added.setdefault(incident, []).append(entry)
         if draft.key is not None:
             self._keyed[draft.key] = entry

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from imtkit.errors import ServiceError, StoreError
+from imtkit.depot import writing_here
+from imtkit.errors import StoreError
 from imtkit.kit.desk import Desk
 from imtkit.kit.files import write_whole
 from imtkit.model.incident import Incident
@@ -113,15 +114,9 @@ def one_sender(desk: Desk) -> Iterator[None]:
     not take it for broken.
     """
     path = _folder(desk) / ".lock"
-    try:
+    with writing_here(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.open("w")
-    except OSError as error:
-        raise ServiceError(
-            f"{path} cannot be written: {error.strerror}.",
-            hint="Free some space or make the folder writable, and try again.",
-            retryable=True,
-        ) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -50,6 +50,28 @@ class Draft:
             if value is not None and _CONTROL.search(value):
                 raise InputError(f"The {name} of an entry holds a control character: {value!r}")
 
+    def unstored(self, incident: str, n: int, at: datetime) -> Entry:
+        """The entry that this would become, written at this time; it has a place in no log.
+
+        Its ``hash`` is no hash, but tells it from every other of the incident.
+        """
+        return Entry(
+            seq=0,
+            incident=incident,
+            n=n,
+            type=self.type,
+            occurred_at=self.occurred_at or at,
+            zone=self.zone,
+            recorded_at=at,
+            actor=self.actor,
+            source=self.source,
+            visibility=self.visibility,
+            data=self.data,
+            key=self.key,
+            prev="",
+            hash=f"{incident}/{n}",
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

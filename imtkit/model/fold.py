@@ -63,22 +63,7 @@ def _standing(known: tuple[Entry, ...], dropped: frozenset[int]) -> list[Entry]:
 def foreseen(incident: Incident, drafts: Iterable[Draft], at: datetime) -> Incident:
     """The incident as it will be once these are written, at this time; none corrects another."""
     for draft in drafts:
-        entry = Entry(
-            seq=0,
-            incident=incident.id,
-            n=len(incident.entries) + 1,
-            type=draft.type,
-            occurred_at=draft.occurred_at or at,
-            zone=draft.zone,
-            recorded_at=at,
-            actor=draft.actor,
-            source=draft.source,
-            visibility=draft.visibility,
-            data=draft.data,
-            key=draft.key,
-            prev="",
-            hash="",
-        )
+        entry = draft.unstored(incident.id, len(incident.entries) + 1, at)
         apply = _APPLY.get(entry.type)
         incident = replace(incident, entries=(*incident.entries, entry))
         incident = apply(incident, entry) if apply else incident
