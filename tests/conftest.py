@@ -17,6 +17,7 @@ import pytest
 from clocks import FixedClock
 from hypothesis import HealthCheck, settings
 from servers import start_postgres
+from terminal import Imt, caller
 
 if TYPE_CHECKING:
     from imtkit.kit import Desk
@@ -174,3 +175,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     return text.removeprefix("Skipped: ")
+
+
+@pytest.fixture
+def imt(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Imt:
+    """Calls ``imt`` in the workspace as Ann Example."""
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("IMT_USER", "Ann Example")
+    return caller(capsys)

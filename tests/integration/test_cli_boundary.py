@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from terminal import IMT, Imt, caller, imt_process
+from terminal import IMT, Imt, imt_process
 
 SLOW = """
 import json, pathlib
@@ -24,16 +24,6 @@ cells = [
 pathlib.Path("slow.ipynb").write_text(json.dumps(
     {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
 """
-
-
-@pytest.fixture
-def imt(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Imt:
-    """Calls ``imt`` in the workspace as Ann Example."""
-    monkeypatch.chdir(workspace)
-    monkeypatch.setenv("IMT_USER", "Ann Example")
-    return caller(capsys)
 
 
 def test_version_and_help_need_no_workspace(tmp_path: Path) -> None:

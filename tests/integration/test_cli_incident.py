@@ -9,19 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from terminal import IMT, Called, Imt, caller, imt_on_terminal, imt_process
+from terminal import IMT, Called, Imt, imt_on_terminal, imt_process
 
 from imtkit.kit import evidence, open_desk
-
-
-@pytest.fixture
-def imt(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Imt:
-    """Calls ``imt`` in the workspace as Ann Example."""
-    monkeypatch.chdir(workspace)
-    monkeypatch.setenv("IMT_USER", "Ann Example")
-    return caller(capsys)
 
 
 def opened(imt: Imt, *more: str) -> str:

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from notebook_files import code, write_notebook
-from terminal import Imt, caller
-
-
-@pytest.fixture
-def imt(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Imt:
-    """Calls ``imt`` in the workspace as Ann Example."""
-    monkeypatch.chdir(workspace)
-    monkeypatch.setenv("IMT_USER", "Ann Example")
-    return caller(capsys)
+from terminal import Imt
 
 
 def test_a_run_waits_is_answered_and_goes_on(imt: Imt, workspace: Path) -> None:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from terminal import Called, caller
+from terminal import Called
 
 from imtkit.errors import NotFoundError
 from imtkit.kit import Desk, incidents, open_desk, resume, running
@@ -15,16 +15,6 @@ from imtkit.kit.runs import new_run_id
 from imtkit.kit.turns import turns_of
 from imtkit.model.opening import Opening
 from imtkit.store.bell import open_bell
-
-
-@pytest.fixture
-def imt(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Called]:
-    """Calls ``imt`` in the workspace as Ann Example."""
-    monkeypatch.chdir(workspace)
-    monkeypatch.setenv("IMT_USER", "Ann Example")
-    return caller(capsys)
 
 
 @pytest.fixture

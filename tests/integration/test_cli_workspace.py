@@ -10,17 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from terminal import IMT, Imt, caller, imt_on_terminal, imt_process
-
-
-@pytest.fixture
-def imt(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Imt:
-    """Calls ``imt`` in the workspace as Ann Example."""
-    monkeypatch.chdir(workspace)
-    monkeypatch.setenv("IMT_USER", "Ann Example")
-    return caller(capsys)
+from terminal import IMT, Imt, imt_on_terminal, imt_process
 
 
 def write_notebook(path: Path, *cells: str, parameters: str = "") -> None:

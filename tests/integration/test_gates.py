@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from notebook_files import code, write_notebook
-from terminal import Imt, caller
+from terminal import Imt
 
 from imtkit.kit import Desk, changes, gates, incidents, open_desk, resume, runs
 from imtkit.kit.changes import Plan
@@ -18,16 +18,6 @@ from imtkit.model.gates import MIME_TYPE
 from imtkit.model.opening import Opening
 from imtkit.runs import lease
 from imtkit.runs.lease import Lease, this_process
-
-
-@pytest.fixture
-def imt(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Imt:
-    """Calls ``imt`` in the workspace as Ann Example."""
-    monkeypatch.chdir(workspace)
-    monkeypatch.setenv("IMT_USER", "Ann Example")
-    return caller(capsys)
 
 
 @pytest.fixture

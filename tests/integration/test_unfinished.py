@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from terminal import Called, caller
+from terminal import Called
 
 from imtkit.errors import StateError
 from imtkit.kit import Desk, changes, gates, incidents, open_desk
@@ -17,16 +17,6 @@ from imtkit.widgets.joined import JoinedIncident
 
 ENDS = {"resolution": "restarted"}
 CAUSE = {"cause": "a full disk"}
-
-
-@pytest.fixture
-def imt(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Called]:
-    """Calls ``imt`` in the workspace as Ann Example."""
-    monkeypatch.chdir(workspace)
-    monkeypatch.setenv("IMT_USER", "Ann Example")
-    return caller(capsys)
 
 
 @pytest.fixture
