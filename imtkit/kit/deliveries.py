@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,13 +9,11 @@ from itertools import islice
 from typing import Literal
 
 from imtkit.alerts.pipeline import Playbook
-from imtkit.errors import ChainError, ImtkitError, InputError, NotFoundError, StoreError
+from imtkit.errors import InputError, NotFoundError
 from imtkit.kit import alerts, intake
 from imtkit.kit.alerts import Outcome
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import WORKSPACE, Entry, utc_from_text
-
-log = logging.getLogger(__name__)
 
 Fate = Literal["waiting", "handled", "refused", "retried", "silenced"]
 
@@ -158,17 +155,9 @@ def _refused_at(desk: Desk, place: int) -> Entry:
 
 def _retried(desk: Desk, entry: Entry, book: Playbook) -> Retried:
     name = str(entry.data.get("source", ""))
-    try:
-        [outcomes] = alerts.receive_all(desk, [intake.arrival(desk, entry)], book)
-    except ChainError as error:
-        return Retried(entry.n, name, reason=str(error))
-    except StoreError:
-        raise
-    except ImtkitError as error:
-        return Retried(entry.n, name, reason=str(error))
-    except Exception as error:  # a fault of ours, which must not hold up all that follow
-        log.exception("Delivery %d could not be turned into alerts.", entry.n)
-        return Retried(entry.n, name, reason=f"a fault of imtkit's own: {error!r}")
+    outcomes = intake.outcomes_or_reason(desk, entry, book)
+    if isinstance(outcomes, str):
+        return Retried(entry.n, name, reason=outcomes)
     data = {"delivery": entry.n, "source": name, "incidents": _incidents(outcomes)}
     draft = desk.draft("delivery.retried", data, key=_retried_key(entry.n))
     desk.store.append(WORKSPACE, draft)

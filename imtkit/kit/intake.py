@@ -39,7 +39,7 @@ from imtkit.errors import (
     StoreError,
 )
 from imtkit.kit import alerts
-from imtkit.kit.alerts import Arrival
+from imtkit.kit.alerts import Arrival, Outcome
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import AUTOMATION, WORKSPACE, Draft, Entry, utc_text
 from imtkit.store.numbered import newest_numbered
@@ -52,6 +52,7 @@ __all__ = [
     "confirm",
     "handle_next",
     "keep",
+    "outcomes_or_reason",
     "parse",
     "progress",
     "prove",
@@ -317,26 +318,45 @@ def _handled(desk: Desk, kept: Sequence[Entry], book: Playbook, done: Progress) 
 
 def _handled_alone(desk: Desk, entry: Entry, book: Playbook, done: Progress) -> Progress:
     """One delivery as alerts, or set aside with the reason."""
-    for left in reversed(range(_TRIES)):
+    found = outcomes_or_reason(desk, entry, book, tries=_TRIES)
+    if isinstance(found, str):
+        return _refused(desk, entry, found, done)
+    return _with_handled(done, [found])
+
+
+def outcomes_or_reason(
+    desk: Desk, kept: Entry, book: Playbook, *, tries: int = 1
+) -> list[Outcome] | str:
+    """What the alerts of one kept delivery came to, or why it cannot become alerts.
+
+    A fault of imtkit's own is a reason only when it comes ``tries`` times. StoreError when the log
+    is down, which says nothing of the delivery; one that is damaged (ChainError) is a reason.
+    """
+    fault: Exception | None = None
+    for _ in range(tries):
         try:
-            return _taken_in(desk, [entry], book, done)
-        except ChainError as error:
-            return _refused(desk, entry, str(error), done)
-        except StoreError:
-            raise
+            [outcomes] = alerts.receive_all(desk, [arrival(desk, kept)], book)
         except ImtkitError as error:
-            return _refused(desk, entry, str(error), done)
-        except Exception as error:  # a fault of ours, which must not hold up all that follow
-            if not left:
-                log.exception("Delivery %d could not be turned into alerts.", entry.n)
-                return _refused(desk, entry, f"a fault of imtkit's own: {error!r}", done)
-    return done
+            if isinstance(error, StoreError) and not isinstance(error, ChainError):
+                raise
+            return str(error)
+        except Exception as error:  # noqa: BLE001 # a fault of ours holds up none that follow
+            fault = error
+        else:
+            return outcomes
+    log.error("Delivery %d could not be turned into alerts.", kept.n, exc_info=fault)
+    return f"a fault of imtkit's own: {fault!r}"
 
 
 def _taken_in(desk: Desk, kept: Sequence[Entry], book: Playbook, done: Progress) -> Progress:
     found = alerts.receive_all(desk, [arrival(desk, entry) for entry in kept], book)
+    return _with_handled(done, found)
+
+
+def _with_handled(done: Progress, found: Sequence[Sequence[Outcome]]) -> Progress:
+    """How far it is with deliveries that came to this, each of them a list."""
     asked = (one.incident for outcomes in found for one in outcomes if one.requested)
-    return replace(done, handled=done.handled + len(kept), incidents=done.incidents.union(asked))
+    return replace(done, handled=done.handled + len(found), incidents=done.incidents.union(asked))
 
 
 def arrival(desk: Desk, kept: Entry) -> Arrival:
