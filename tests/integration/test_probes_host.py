@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from disks import small_disk_at
 from servers import until
 
 from imtkit.errors import NotFoundError
@@ -22,22 +23,8 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc"
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of one mebibyte and 64 inodes."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only an administrator on Linux can mount a small file system")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=64", "imt-small", str(folder)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if mounted.returncode:
-        pytest.skip(f"this system lets nobody mount: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_disk_at(tmp_path / "small", "size=1m,nr_inodes=64") as disk:
+        yield disk
 
 
 @contextmanager

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import requests
+from disks import fill, small_disk_at
 from servers import until
 from serving import TOKEN, Served, message, serving, with_sources
 
@@ -19,14 +19,8 @@ from imtkit.kit import open_desk
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of four megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    done = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with small_disk_at(tmp_path / "disk", "size=4m") as disk:
+        yield disk
 
 
 @pytest.fixture
@@ -43,15 +37,6 @@ def on_small_disk(
 def ready(one: Served) -> requests.Response:
     """What the server says of itself."""
     return requests.get(f"{one.url}readyz", timeout=20)
-
-
-def fill(disk: Path) -> Path:
-    """Fill a disk to the last byte, with one file."""
-    ballast = disk / "ballast"
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while file.write(b"x" * 4_096):
-            pass
-    return ballast
 
 
 def test_a_full_disk_is_not_ready_before_anybody_loses_anything(

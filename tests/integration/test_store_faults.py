@@ -10,12 +10,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from disks import fill, small_disk_at
 from servers import start_postgres
 from terminal import caller
 
@@ -310,17 +311,11 @@ def test_a_folder_that_may_not_be_written_says_so(read_only: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of two megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    done = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with small_disk_at(tmp_path / "disk", "size=2m") as disk:
+        yield disk
 
 
-def fill(store: SqlStore, incident: str) -> tuple[int, StoreError]:
+def append_until_full(store: SqlStore, incident: str) -> tuple[int, StoreError]:
     """Append until the disk refuses; how many were stored, and what was said."""
     for number in range(2_000):
         try:
@@ -337,7 +332,7 @@ def test_a_full_disk_leaves_a_whole_log(small_disk: Path) -> None:
     url = f"sqlite:///{small_disk}/imt.db"
     with closing(open_store(url)) as store:
         incident = store.open_incident(opening()).incident
-        stored, error = fill(store, incident)
+        stored, error = append_until_full(store, incident)
         assert "The disk that holds the log" in str(error)
         assert "full" in str(error)
         assert "What was stored before is whole" in error.hint
@@ -357,10 +352,7 @@ def test_a_full_disk_is_still_read(small_disk: Path) -> None:
     url = f"sqlite:///{small_disk}/imt.db"
     with closing(open_store(url)) as store:
         incident = store.open_incident(opening()).incident
-    ballast = small_disk / "ballast"
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while file.write(b"x" * 4_096):
-            pass
+    ballast = fill(small_disk)
     with closing(open_store(url)) as store:
         assert store.incident(incident).title == "Orders fail"
         assert store.verify() == []

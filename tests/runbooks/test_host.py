@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from disks import small_disk_at
 
 QUICK = {"over_seconds": 0.2, "look_seconds": 5.0}
 
@@ -16,20 +15,10 @@ QUICK = {"over_seconds": 0.2, "look_seconds": 5.0}
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Path]:
     """A file system of one mebibyte that a log has filled."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only an administrator on Linux can mount a small file system")
-    folder = tmp_path / "full"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "imt-full", str(folder)]
-    mounted = subprocess.run(command, check=False, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"this system lets nobody mount: {mounted.stderr.strip()}")
-    try:
+    with small_disk_at(tmp_path / "full", "size=1m") as disk:
         with pytest.raises(OSError, match="No space"):
-            (folder / "server.log").write_bytes(b"x" * 2_000_000)
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+            (disk / "server.log").write_bytes(b"x" * 2_000_000)
+        yield disk
 
 
 def test_a_full_disk_is_found_with_what_fills_it(go, full: Path) -> None:
