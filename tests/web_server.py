@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 import uvicorn
 from starlette.applications import Starlette
@@ -87,6 +88,26 @@ def running_web(workspace: Path, **serve: Any) -> Iterator[Web]:
         thread.join(15)
         bound.close()
         office.close()
+
+
+@pytest.fixture
+def serve(workspace: Path) -> Iterator[Callable[..., Web]]:
+    """Serves the workspace's pages with settings of [serve]; ended with the test."""
+    with ExitStack() as ended:
+        yield lambda **settings: ended.enter_context(running_web(workspace, **settings))
+
+
+@pytest.fixture
+def web(serve: Callable[..., Web]) -> Web:
+    """The pages as they are served on a laptop."""
+    return serve()
+
+
+@pytest.fixture
+def ann(web: Web) -> Iterator[Desk]:
+    """Ann Example at a terminal of the same workspace."""
+    with web.desk("Ann Example") as desk:
+        yield desk
 
 
 def browser(web: Web, person: str = "") -> requests.Session:

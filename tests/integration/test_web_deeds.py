@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message
-from web_server import RUN, TOKEN, Web, browser, busy_incident, csrf_of, post, running_web
+from web_server import RUN, TOKEN, Web, ann, browser, busy_incident, csrf_of, post, serve, web
 
 from imtkit.kit import Desk, checklists, incidents
 from imtkit.model.checklist import checklist_of
@@ -24,27 +24,9 @@ from imtkit.model.opening import Opening
 from imtkit.store.bell import open_bell
 from imtkit.web import astray
 
+__all__ = ["ann", "serve", "web"]
+
 QUEUED = "20261121T202000Z-abcdef"
-
-
-@pytest.fixture
-def serve(workspace: Path) -> Iterator[Callable[..., Web]]:
-    """Serves the workspace's pages with settings of [serve]; ended with the test."""
-    with ExitStack() as ended:
-        yield lambda **settings: ended.enter_context(running_web(workspace, **settings))
-
-
-@pytest.fixture
-def web(serve: Callable[..., Web]) -> Web:
-    """The pages as they are served on a laptop."""
-    return serve()
-
-
-@pytest.fixture
-def ann(web: Web) -> Iterator[Desk]:
-    """Ann Example at a terminal of the same workspace."""
-    with web.desk("Ann Example") as desk:
-        yield desk
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ import http.client
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from email.message import Message
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -23,12 +22,14 @@ from web_server import (
     RUN,
     TOKEN,
     Web,
+    ann,
     ask_change,
     browser,
     busy_incident,
     csrf_of,
     post,
-    running_web,
+    serve,
+    web,
 )
 
 from imtkit.kit import Desk, gates, incidents, records
@@ -36,27 +37,9 @@ from imtkit.kit.gates import Question
 from imtkit.model.opening import Opening
 from imtkit.web.drawing import environment
 
+__all__ = ["ann", "serve", "web"]
+
 GATE = f"{RUN}-fail-over-to-the-replica".lower()
-
-
-@pytest.fixture
-def serve(workspace: Path) -> Iterator[Callable[..., Web]]:
-    """Serves the workspace's pages with settings of [serve]; ended with the test."""
-    with ExitStack() as ended:
-        yield lambda **settings: ended.enter_context(running_web(workspace, **settings))
-
-
-@pytest.fixture
-def web(serve: Callable[..., Web]) -> Web:
-    """The pages as they are served on a laptop."""
-    return serve()
-
-
-@pytest.fixture
-def ann(web: Web) -> Iterator[Desk]:
-    """Ann Example at a terminal of the same workspace."""
-    with web.desk("Ann Example") as desk:
-        yield desk
 
 
 @dataclass(frozen=True)
