@@ -50,15 +50,17 @@ def lab(
 @click.command(cls=Verb, examples=("imt worker", "imt worker --port 8890"))
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Else Jupyter chooses.")
 @click.option("--jupyter", "more", multiple=True, metavar="OPTION", help="An option of Jupyter's.")
+@click.option("--for-up", "is_for_up", is_flag=True, hidden=True)  # it ends with 'imt up'
 @writes
 @pass_face
-def worker(face: Face, port: int, more: tuple[str, ...]) -> None:
+def worker(face: Face, port: int, more: tuple[str, ...], is_for_up: bool) -> None:
     """Carry out runs on warm kernels: 'imt lab' without a browser."""
-    from imtkit.lab.serve import HEADLESS, check_root
+    from imtkit.lab.serve import HEADLESS, WITH_STDIN, check_root
 
     settings = face.settings()
     check_root("imt worker", more)
-    become_lab(face, settings, port=port, open_browser=False, more=(*HEADLESS, *more))
+    own = (*HEADLESS, WITH_STDIN) if is_for_up else HEADLESS
+    become_lab(face, settings, port=port, open_browser=False, more=(*own, *more))
 
 
 def become_lab(  # each is an option of `imt lab`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -30,8 +31,11 @@ No sender of alerts is known. Add one to imt.toml, for example:
 @pass_face
 def serve(face: Face, host: str, port: int | None, is_for_up: bool) -> None:
     """Listen to senders of alerts, and show incidents in the browser."""
+    from imtkit.runs.lifeline import end_with
     from imtkit.web import server
 
+    if is_for_up:
+        end_with(sys.stdin.fileno())
     settings = face.settings()
     _check(face, settings)
     settings = listening_at(settings, host, port)

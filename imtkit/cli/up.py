@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 _IMT = (sys.executable, "-c", "import sys; from imtkit.cli import main; sys.exit(main())")
 _ASKED = "--for-up"
-"""Has 'imt serve' tell in JSON where it listens, and its errors in words."""
+"""Has 'imt serve' tell in JSON where it listens, and its errors in words; it and 'imt worker' end
+with their stdin.
+"""
 _LOOK_SECONDS = 0.1
 _ENDING_SECONDS = 15.0
 """How long a worker may take to end its kernels."""
@@ -50,9 +52,12 @@ def up(face: Face, port: int | None, more: tuple[str, ...]) -> None:
     alerts.checked_playbook(settings)
     server.bound_socket(listening_at(settings, "", port), command="imt up").close()
     told = () if port is None else ("--port", str(port))
-    with _told_to_end() as is_told, _running(face, settings) as children:
-        children["serve"] = _begun(face, settings, ("serve", _ASKED, *told))
-        children["worker"] = _begun(face, settings, ("worker", *(f"--jupyter={o}" for o in more)))
+    jupyters = (f"--jupyter={option}" for option in more)
+    with _told_to_end() as is_told, _lifeline() as lifeline, _running() as children:
+        serve = ("serve", _ASKED, *told)
+        children["serve"] = _begun(face, settings, serve, lifeline=lifeline)
+        worker = ("worker", _ASKED, *jupyters)
+        children["worker"] = _begun(face, settings, worker, lifeline=lifeline)
         _introduce(face, settings, children, is_told)
         while not is_told.wait(_LOOK_SECONDS):
             _require_alive(children)
@@ -78,7 +83,20 @@ def _told_to_end() -> Iterator[Event]:
 
 
 @contextmanager
-def _running(face: Face, settings: Settings) -> Iterator[dict[str, Child]]:
+def _lifeline() -> Iterator[int]:
+    """A pipe whose other end this process alone holds, and lets go of however it ends: the end of
+    it is the children's sign that they are to end, too.
+    """
+    theirs, ours = os.pipe()  # what is begun here inherits no descriptor that it is not given
+    try:
+        yield theirs
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+@contextmanager
+def _running() -> Iterator[dict[str, Child]]:
     """The children by name, to be filled; they end with the block, whatever ends it."""
     children: dict[str, Child] = {}
     try:
@@ -98,7 +116,7 @@ def _running(face: Face, settings: Settings) -> Iterator[dict[str, Child]]:
                 child.stdout.close()
 
 
-def _begun(face: Face, settings: Settings, words: tuple[str, ...]) -> Child:
+def _begun(face: Face, settings: Settings, words: tuple[str, ...], *, lifeline: int) -> Child:
     """One of our commands. Ctrl-C does not reach it: this process ends it in its own time."""
     person = face.person()
     known = {"IMT_WORKSPACE": str(settings.root), **({"IMT_USER": person} if person else {})}
@@ -106,8 +124,8 @@ def _begun(face: Face, settings: Settings, words: tuple[str, ...]) -> Child:
         (*_IMT, *words),
         cwd=settings.root,
         env={**os.environ, **known},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if _ASKED in words else subprocess.DEVNULL,
+        stdin=lifeline,
+        stdout=subprocess.PIPE if "serve" in words else subprocess.DEVNULL,
         process_group=0,
     )
     if child.stdout is not None:

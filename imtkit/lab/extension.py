@@ -24,6 +24,7 @@ from imtkit.lab.office import Office
 from imtkit.lab.queued import QueuedRuns
 from imtkit.lab.run_handlers import run_routes
 from imtkit.lab.runs import ServerRuns
+from imtkit.runs.lifeline import end_with
 from imtkit.runs.pool import Pool
 
 _AWAY_SECONDS = 2.0
@@ -39,6 +40,9 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
     is_headless = Bool(
         False, config=True, help="Nobody sits here: the server says in few words where it is."
     )
+    ends_with_stdin = Bool(
+        False, config=True, help="Stdin is a pipe of who started the server: it ends with that."
+    )
 
     def initialize_handlers(self) -> None:
         """Make the parts, and hang the handlers in."""
@@ -50,6 +54,8 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
             server.log.setLevel(server.log_level)
         if self.is_headless:
             _speak_for(server)
+        if self.ends_with_stdin:
+            end_with(sys.stdin.fileno())
         self.office = Office(Path(server.root_dir))
         self.kernels = HeldKernels(server, self.office)
         self.runs = ServerRuns(self.office, self.kernels)

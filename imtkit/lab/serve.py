@@ -21,6 +21,9 @@ _CONFIG = Path(__file__).parent / "lab-config"
 HEADLESS = ("--Application.log_level=WARN", "--ImtkitExtension.is_headless=True")
 """Jupyter's options where nobody sits: Ctrl-C is meant, and only what is wrong is told."""
 
+WITH_STDIN = "--ImtkitExtension.ends_with_stdin=True"
+"""The option for a server that is to end with whoever started it."""
+
 _MEANT = "--jupyter=--allow-root"
 _CONFIGURED = ("jupyter_config", "jupyter_server_config", "jupyter_lab_config")
 """The configuration files of Jupyter's that JupyterLab reads, the last one first of all."""

@@ -18,13 +18,17 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 import requests
+from notebook_files import code, write_notebook
 from servers import until
 from serving import Served, message, serve_process, serving, with_sources
 from terminal import IMT, imt_process
+from watchers import free_port
 
-from imtkit.kit import open_desk
+from imtkit.kit import incidents, open_desk, resume
+from imtkit.kit import requests as queued
 from imtkit.lab import reach
 from imtkit.model.entries import WORKSPACE
+from imtkit.model.opening import Opening
 
 
 def fingerprints(workspace: Path) -> list[str]:
@@ -277,6 +281,47 @@ def test_up_starts_both_and_ends_both(workspace: Path, how: str):
     else:
         assert process.returncode == 1
         assert "'imt worker' ended (SIGKILL), and with it the other." in err
+
+
+HELD = """
+open('begun', 'a').write('x')
+while not __import__('os').path.exists('go'): __import__('time').sleep(0.05)
+"""
+
+
+def asked_for(workspace: Path) -> str:
+    """A run of a runbook that is held up, which waits for a worker; its id."""
+    write_notebook(workspace / "runbooks" / "held.ipynb", [code("held", HELD)])
+    with open_desk(workspace, actor="Ann Example") as desk:
+        incident = incidents.open_(desk, Opening("Orders fail")).id
+        run = queued.request(desk, incident, "held")
+        with closing(queued.open_queue(desk.settings)) as queue:
+            assert queued.enqueue_requested(desk, queue) == [run.id]
+        return run.id
+
+
+def test_up_that_is_killed_leaves_nothing_behind(workspace: Path):
+    """After a kill -9 of it both its children end, and theirs; the next one has the same port, and
+    its worker goes on with what the first one's was at.
+    """
+    run_id = asked_for(workspace)
+    words = ("up", "--port", str(free_port()), *UP[3:])
+    with begun(*words, workspace=workspace) as first:
+        assert lines_of(first, 1) == ["Both are up; Ctrl-C ends them."], first.communicate()
+        until((workspace / "begun").exists, 60)
+        family = children_of(first)
+        assert len(family) > 3, "no kernels were there to be left behind"
+        first.kill()
+        assert psutil.wait_procs(family, timeout=30)[1] == []
+        first.communicate()
+    (workspace / "go").touch()
+    with begun(*words, workspace=workspace) as second:
+        assert lines_of(second, 1) == ["Both are up; Ctrl-C ends them."], second.communicate()
+        with open_desk(workspace) as desk:
+            until(lambda: resume.find(desk, run_id).status == "completed", 60)
+            assert resume.find(desk, run_id).attempt == 2
+        second.send_signal(signal.SIGINT)
+        second.communicate(timeout=40)
 
 
 def test_up_says_first_what_is_wrong(workspace: Path):
