@@ -48,7 +48,7 @@ def test_type_checkers_see_the_same_names() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     """A typing mistake is told as Python tells it."""
     with pytest.raises(AttributeError, match="module 'imtkit' has no attribute 'jion'"):
-        imtkit.jion  # noqa: B018
+        imtkit.jion  # noqa: B018 # to look it up is what fails
 
 
 @pytest.mark.parametrize("package", PACKAGES)

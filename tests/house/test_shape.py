@@ -92,9 +92,10 @@ def test_every_lint_ignore_carries_its_reason() -> None:
     """
     bare = [
         f"{short(path)}:{number}"
-        for path in modules()
+        for folder in ("imtkit", "tests", "bench")
+        for path in sorted((ROOT / folder).rglob("*.py"))
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
-        if re.search(r"# noqa(?!: ANN401|: [A-Z]+\d+(?:, [A-Z]+\d+)* +\S+ \S+)", line)
+        if re.search(r"# no{1}qa(?!: ANN401|: [A-Z]+\d+(?:, [A-Z]+\d+)* +\S+ \S+)", line)
     ]
     assert bare == []
 

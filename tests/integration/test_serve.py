@@ -112,7 +112,7 @@ def test_the_same_body_twice_is_kept_once(served: Served, workspace: Path):
         ("open", b" " * 1_000_001, {}, (413, "larger than 1,000,000 bytes")),
         ("open", (b" " * 100_000 for _ in range(11)), {}, (413, "larger than 1,000,000 bytes")),
     ],
-    ids="404 401 wrong malformed incomplete bytes empty declared chunked".split(),  # noqa: SIM905
+    ids="404 401 wrong malformed incomplete bytes empty declared chunked".split(),  # noqa: SIM905 # a name each
 )
 def test_what_will_not_do_is_refused_with_the_reason(
     served: Served, workspace: Path, source: str, body: object, headers: dict, told: tuple

@@ -18,7 +18,7 @@ from serving import SECRET, message, with_sources
 from imtkit.config import load_settings
 from imtkit.web.app import application
 
-SENDERS = "alertmanager grafana pagerduty datadog sentry opsgenie zabbix mapped".split()  # noqa: SIM905
+SENDERS = "alertmanager grafana pagerduty datadog sentry opsgenie zabbix mapped".split()  # noqa: SIM905 # one line
 ALLOWED = {202, 400, 401, 404, 405, 413}
 
 JSON = st.recursive(
@@ -198,7 +198,7 @@ def test_no_request_is_a_fault_of_ours(
         "\u202egnp",
         "\x00",
     ],
-    ids="template python shell html ansi rtl nul".split(),  # noqa: SIM905
+    ids="template python shell html ansi rtl nul".split(),  # noqa: SIM905 # a name each
 )
 def test_text_that_would_be_more_than_text_stays_text(call: Caller, text: str):
     """In names, labels and annotations it is taken as data, and handled."""

@@ -20,11 +20,10 @@ from imtkit.model.entries import (
 )
 
 ZONES = st.integers(-1439, 1439).map(lambda m: timezone(timedelta(minutes=m)))
+FIRST, LAST = datetime(1, 1, 3), datetime(9999, 12, 29)  # noqa: DTZ001 # zones are drawn beside it
 
 
-@given(
-    st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29), timezones=ZONES)  # noqa: DTZ001
-)
+@given(st.datetimes(min_value=FIRST, max_value=LAST, timezones=ZONES))
 def test_a_time_comes_back_from_its_text(moment: datetime) -> None:
     """To the microsecond, as UTC, in 27 characters whose order is the order of time."""
     text = utc_text(moment)
