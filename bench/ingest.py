@@ -4,7 +4,11 @@
 
 Rounds of three are interleaved, so that each ratio is taken within one round: the disk alone
 (write a line and fdatasync), the same web server with an empty answer, and ``imt serve``, which
-turns what it keeps into alerts of 200 services meanwhile. Ends within 90 seconds.
+turns what it keeps into alerts of 200 services meanwhile.
+
+Afterwards both servers are asked at half the rate that ``imt serve`` has just kept, each request at
+a moment that was fixed before; its wait counts from that moment, also where the sender was still
+waiting for the answer before. Ends within two and a half minutes; that part within one.
 """
 
 from __future__ import annotations
@@ -19,9 +23,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
@@ -34,6 +39,8 @@ from imtkit.kit import open_desk
 from imtkit.model.entries import WORKSPACE
 
 ROUNDS = 3
+PACED_ROUNDS = 2
+PACED_SECONDS = 6.0
 SENDERS = 32
 SERVICES = 200
 SOURCE = '[alerts.sources.storm]\nkind = "alertmanager"\nproof = "none"\n'
@@ -66,34 +73,68 @@ def request(number: int) -> bytes:
     return head.encode() + body
 
 
-def sender(url: str, numbers: Iterator[int], ends_at: float, spans: list[float]) -> None:
-    """Post one after the other on one connection, until a monotonic time."""
+def connected(url: str) -> socket.socket:
+    """A connection that a sender keeps."""
     place = urlsplit(url)
-    with socket.create_connection((place.hostname, place.port), timeout=60) as line:
-        while time.monotonic() < ends_at:
-            wanted = request(next(numbers))
+    return socket.create_connection((place.hostname, place.port), timeout=60)
+
+
+def post(line: socket.socket, wanted: bytes) -> None:
+    """Send a request and wait for its 202."""
+    line.sendall(wanted)
+    answer = b""
+    while b"\r\n\r\n" not in answer or not answer.rstrip().endswith(b"}"):
+        answer += line.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 202"), answer
+
+
+def sender(url: str, numbers: Iterable[int], ends_at: float, spans: list[float]) -> None:
+    """Post one after the other on one connection, until a monotonic time."""
+    with connected(url) as line:
+        for number in numbers:
+            wanted = request(number)
             began_at = time.monotonic()
-            line.sendall(wanted)
-            answer = b""
-            while b"\r\n\r\n" not in answer or not answer.rstrip().endswith(b"}"):
-                answer += line.recv(4096)
-            assert answer.startswith(b"HTTP/1.1 202"), answer
+            if began_at >= ends_at:
+                return
+            post(line, wanted)
             spans.append(time.monotonic() - began_at)
 
 
-def stormed(url: str) -> list[float]:
-    """How long each of the posts took that many senders made together."""
+def punctual(url: str, due: Iterable[tuple[int, float]], spans: list[float]) -> None:
+    """Post each at its monotonic time on one connection, or as soon after it as that is free."""
+    with connected(url) as line:
+        for number, due_at in due:
+            wanted = request(number)
+            time.sleep(max(0.0, due_at - time.monotonic()))
+            post(line, wanted)
+            spans.append(time.monotonic() - due_at)
+
+
+def together(work: Callable[[int, list[float]], None]) -> list[float]:
+    """What all senders wrote down of their waits; each is told its number."""
     spans: list[list[float]] = [[] for _ in range(SENDERS)]
-    ends_at = time.monotonic() + SECONDS
-    threads = [
-        Thread(target=sender, args=(url, iter(range(place, 10**9, SENDERS)), ends_at, own))
-        for place, own in enumerate(spans)
-    ]
+    threads = [Thread(target=work, args=one) for one in enumerate(spans)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     return [span for own in spans for span in own]
+
+
+def stormed(url: str) -> list[float]:
+    """How long each of the posts took that all senders made, who wait for nothing but answers."""
+    ends_at = time.monotonic() + SECONDS
+    return together(lambda place, own: sender(url, range(place, 10**9, SENDERS), ends_at, own))
+
+
+def paced(url: str, rate: float) -> list[float]:
+    """How long after its moment each post was answered, so many a second being due."""
+    number = int(rate * PACED_SECONDS)
+    begins_at = time.monotonic() + 0.5  # by then all are connected
+    due = [(one, begins_at + one / rate) for one in range(number)]
+    spans = together(lambda place, own: punctual(url, due[place::SENDERS], own))
+    assert len(spans) == number, "a sender gave up"
+    return spans
 
 
 @contextmanager
@@ -122,20 +163,20 @@ def wait_for(url: str) -> None:
             return
 
 
-def empty(folder: Path) -> Round:
+def empty(folder: Path, asked: Callable[[str], list[float]] = stormed) -> Round:
     """The same web server, which reads a body and answers 202."""
     with started(sys.executable, __file__, "--empty", folder=folder) as url:
-        return Round(stormed(url))
+        return Round(asked(url))
 
 
-def imt_serve(folder: Path, name: str) -> Round:
+def imt_serve(folder: Path, name: str, asked: Callable[[str], list[float]] = stormed) -> Round:
     """``imt serve`` in a workspace of its own; what it answered is checked in its log."""
     root = folder / name
     root.mkdir()
     (root / "imt.toml").write_text(SOURCE)
     with started(*IMT, "serve", "--port", "0", "--json", folder=root) as url:
         time.sleep(2.0)  # a server that has just begun loads what it needs
-        found = Round(stormed(url))
+        found = Round(asked(url))
         began_at = time.monotonic()
         with open_desk(root) as desk:
             heads = {head.incident: head.count for head in desk.store.heads()}
@@ -185,7 +226,7 @@ def serve_empty() -> None:
 
 
 def main() -> None:
-    """Measure, and print one table."""
+    """Measure, and print both tables."""
     floors: list[list[float]] = []
     empties: list[Round] = []
     served: list[Round] = []
@@ -197,6 +238,8 @@ def main() -> None:
             floors.append(disk(folder))
             empties.append(empty(folder))
             served.append(imt_serve(folder, f"round{number}"))
+        half = statistics.median(len(one.spans) for one in served) / SECONDS / 2
+        unhurried = at_rate(folder, half)
     print(machine())
     rows = [
         row("write + fdatasync", floors, empties, floors),
@@ -211,6 +254,33 @@ def main() -> None:
             f"imt serve: {rate:,.0f} a second kept; {one.backlog:,} of {len(one.spans):,} were no "
             f"alerts yet at the end of the storm, and were {one.drained_seconds:.1f} s later"
         )
+    title = (
+        f"Half of that, {half:,.0f} a second for {PACED_ROUNDS} rounds of {PACED_SECONDS:g} s: "
+        "waits from the moment a request was due"
+    )
+    table(title, ("", "p50", "p99", "p99 of each round", "longest"), unhurried)
+
+
+def at_rate(folder: Path, rate: float) -> list[tuple[str, ...]]:
+    """The waits, in milliseconds, of who asks so often a second, whatever the answers do."""
+    waits: dict[str, list[list[float]]] = {"empty answer": [], "imt serve": []}
+    for number in range(PACED_ROUNDS):
+        asked = partial(paced, rate=rate)
+        waits["empty answer"].append(empty(folder, asked).spans)
+        waits["imt serve"].append(imt_serve(folder, f"paced{number}", asked).spans)
+    rows: list[tuple[str, ...]] = []
+    for name, rounds in waits.items():
+        every = [span for one in rounds for span in one]
+        each = ", ".join(f"{percentile(one, 99):.1f}" for one in rounds)
+        longest = f"{max(every) * 1000:.0f} ms"
+        middle, late = (f"{percentile(every, share):.1f} ms" for share in (50, 99))
+        rows.append((name, middle, late, f"{each} ms", longest))
+    return rows
+
+
+def percentile(spans: list[float], share: int) -> float:
+    """In milliseconds, how long so many of a hundred took at most."""
+    return sorted(spans)[len(spans) * share // 100] * 1000
 
 
 def row(
@@ -219,15 +289,15 @@ def row(
     """Rate, its ratios within each round, and waits in milliseconds."""
     of_empty = [len(one) / len(other.spans) for one, other in zip(rounds, empties, strict=True)]
     of_disk = [len(one) / len(floor) for one, floor in zip(rounds, floors, strict=True)]
-    every = sorted(span * 1000 for one in rounds for span in one)
+    every = [span for one in rounds for span in one]
     return (
         name,
         f"{statistics.median(len(one) for one in rounds) / SECONDS:,.0f}",
         f"{statistics.median(of_empty):.0%}",
         f"{statistics.median(of_disk):.0%}",
-        f"{every[len(every) // 2]:.1f} ms",
-        f"{every[len(every) * 99 // 100]:.1f} ms",
-        f"{every[-1]:.0f} ms",
+        f"{percentile(every, 50):.1f} ms",
+        f"{percentile(every, 99):.1f} ms",
+        f"{max(every) * 1000:.0f} ms",
     )
 
 
