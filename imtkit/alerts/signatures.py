@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from imtkit.config.alerts import CANNOT_SIGN, KINDS, SourceSettings
+from imtkit.config.alerts import SourceSettings
 from imtkit.errors import SignatureError
 
 TOLERANCE = timedelta(minutes=5)
@@ -67,11 +67,6 @@ class _Claim:
     header: str
     digests: tuple[bytes, ...]
     signed: bytes
-
-
-def can_sign(kind: str) -> bool:
-    """Whether this kind of sender can sign what it posts, so that it may be asked to."""
-    return kind in KINDS and kind not in CANNOT_SIGN
 
 
 def check(

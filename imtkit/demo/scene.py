@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from imtkit.errors import ServiceDownError
 
 START_SECONDS = 20.0
-FAULTS = ("hang", "crash", "none")
 
 
 @dataclass(slots=True)

@@ -87,10 +87,6 @@ class Change:
     settled_at: datetime | None = None
 
     @property
-    def asked_by(self) -> str:
-        return self.gate.opened_by
-
-    @property
     def plan(self) -> tuple[tuple[str, str], ...]:
         """What whoever approves should read, by name; what was not said is left out."""
         parts = (

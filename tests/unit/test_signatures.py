@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imtkit.alerts import signatures
-from imtkit.alerts.signatures import can_sign, check
+from imtkit.alerts.signatures import check
 from imtkit.config.alerts import KINDS, SourceSettings
 from imtkit.errors import SignatureError
 
@@ -293,15 +293,6 @@ def test_a_kind_that_is_asked_to_sign_is_never_believed_unsigned(kind: str):
     source = SourceSettings("it", kind, proof="signature", secrets=("secret://env/X",))
     assert refused(source, {"Authorization": f"Bearer {SECRET}"})
     assert refused(replace(source, header="X-Sum"), {"Authorization": f"Bearer {SECRET}"})
-
-
-def test_who_can_sign():
-    """Configuration may refuse a signature from those that have none to give."""
-    assert {kind for kind in KINDS if not can_sign(kind)} == {
-        "alertmanager",
-        "datadog",
-        "opsgenie",
-    }
 
 
 @every_way
