@@ -103,6 +103,14 @@ def test_what_is_written_wins(workspace: Path) -> None:
         ),
         ("[alerts.sources.pagerdty]", "is of the kind 'pagerdty'", "Did you mean 'pagerduty'?"),
         ("[alerts.sources.sentry]", "has no secrets: anybody could post", "Name one"),
+        *(
+            (
+                f"[alerts.sources.{kind}]\nproof = 'signature'",
+                f"asks for a signature, which the kind '{kind}' has none of",
+                'Give the sender a bearer token: proof = "bearer".',
+            )
+            for kind in ("alertmanager", "datadog", "opsgenie")
+        ),
         (
             "[[alerts.silences]]\nends_at = 2026-11-22T10:00:00",
             "which has no time zone",
