@@ -1,4 +1,6 @@
-"""Which runs that rules asked for still go on, and which roles are held, as the log grows."""
+"""Which runs that rules asked for still go on, which roles are held, and whether a person set
+the severity, as the log grows.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from imtkit.contracts import Store
-from imtkit.model.entries import Entry
+from imtkit.model.entries import Entry, is_automation
 from imtkit.model.incident import Incident
 
 
@@ -16,6 +18,15 @@ def going_in(incident: Incident) -> Counter[str]:
     has not ended.
     """
     return Counter(run.rule for run in incident.runs if run.rule and not run.is_over)
+
+
+def set_by_person(incident: Incident) -> int:
+    """The place of the entry by which a person gave the incident its severity; 0 where the one it
+    has is from its opening or from a machine.
+    """
+    changes = (entry for entry in reversed(incident.entries) if entry.type == "severity.changed")
+    last = next(changes, None)
+    return 0 if last is None or is_automation(last.actor) else last.n
 
 
 _MOST_KNOWN = 1_000
@@ -40,6 +51,13 @@ class Going:
         """Roles of the incident that somebody has for sure, in lower case; others may be held."""
         return frozenset(self._read(store, incident).held)
 
+    def set_by_person(self, store: Store, incident: str, severity: str) -> int:
+        """The place of the entry by which a person gave the incident this severity, which it has
+        still; else 0.
+        """
+        tally = self._read(store, incident)
+        return tally.set_at if tally.severity == severity else 0
+
     def _read(self, store: Store, incident: str) -> _Tally:
         if len(self._known) >= _MOST_KNOWN and incident not in self._known:
             self._known.clear()
@@ -50,12 +68,16 @@ class Going:
 
 @dataclass(slots=True)
 class _Tally:
-    """How far an incident was read, the rules of its runs, those that go on, and roles held."""
+    """How far an incident was read, the rules of its runs, those that go on, and roles held; to
+    which severity it was changed last, and where, if by a person.
+    """
 
     n: int = 0
     rules: dict[str, str] = field(default_factory=dict)
     going: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
+    severity: str = ""
+    set_at: int = 0
 
     def read(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
@@ -69,6 +91,9 @@ class _Tally:
             elif entry.type == "run.resumed" and run in self.rules:
                 self.going.add(run)
             self._read_roles(entry)
+            if entry.type == "severity.changed":
+                self.severity = _text(entry.data, "to")
+                self.set_at = 0 if is_automation(entry.actor) else entry.n
 
     def _read_roles(self, entry: Entry) -> None:
         role = _text(entry.data, "role").casefold()

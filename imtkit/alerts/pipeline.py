@@ -63,10 +63,11 @@ class Case:
     """One alert on its way: what is to be done with it, and in which incident.
 
     ``known``: told before. ``silence``: held back. ``join``: an incident of the same service or
-    group goes on; ``standing`` is its severity. ``open``: a new one, under the key ``opening``.
-    ``resolve``: over. ``unknown``: over, but never heard of. ``severity`` is what an incident is
-    opened with, empty where its measures or the default say it; ``duties`` are who gets which
-    role, each role once.
+    group goes on; ``standing`` is its severity, and where the alert's label says worse, ``set_at``
+    is the place of the entry by which a person set it, or 0. ``open``: a new one, under the key
+    ``opening``. ``resolve``: over. ``unknown``: over, but never heard of. ``severity`` is what an
+    incident is opened with, empty where its measures or the default say it; ``duties`` are who
+    gets which role, each role once.
     """
 
     notice: Notice
@@ -75,6 +76,7 @@ class Case:
     episode: str = ""
     silence: Silence | None = None
     standing: str = ""
+    set_at: int = 0
     opening: str = ""
     rules: tuple[Rule, ...] = ()
     severity: str = ""
@@ -290,15 +292,41 @@ def propose_severity(case: Case, around: Surroundings) -> Case:
     measured = severities.propose(measures)
     if severity and measured:
         severity = min(severity, measured.severity, key=severities.rank)
-    elif not severity and not measures:
-        severity = severity_from_label(case.notice, severities)
+    elif not severity:
+        severity = labelled_severity(case, severities)
     return replace(case, severity=severity)
+
+
+def heed_people(case: Case, around: Surroundings) -> Case:
+    """Where its label says worse than the incident it joins: whether a person set that severity."""
+    ranks = around.settings.severities
+    said = labelled_severity(case, ranks)
+    if case.action != "join" or not said or ranks.rank(said) >= ranks.rank(case.standing):
+        return case
+    going = around.playbook.going
+    return replace(case, set_at=going.set_by_person(around.store, case.incident, case.standing))
 
 
 def ruled_severity(case: Case, severities: Severities) -> str:
     """The severity that the first matching rule which names one gives; else empty."""
     named = (rule.settings.severity for rule in case.rules if rule.settings.severity)
     return next((severities.get(name).name for name in named), "")
+
+
+def labelled_severity(case: Case, severities: Severities) -> str:
+    """The severity of the alert's label, where neither a rule nor a number speaks; else empty."""
+    if case.notice.measures or ruled_severity(case, severities):
+        return ""
+    return severity_from_label(case.notice, severities)
+
+
+def given_severity(case: Case, severities: Severities) -> str:
+    """What the alert makes of a better severity: a rule's, else its label's; else empty.
+
+    A label does not make worse what a person set.
+    """
+    ruled = ruled_severity(case, severities)
+    return ruled or ("" if case.set_at else labelled_severity(case, severities))
 
 
 def assign(case: Case, around: Surroundings) -> Case:
@@ -358,11 +386,18 @@ STAGES: Sequence[Stage] = (
     group,
     match_rules,
     propose_severity,
+    heed_people,
     assign,
     choose_runbooks,
     request_runs,
 )
 """All of it, in order. An incident that is opened takes tags and owner from its services."""
+
+
+def severity_label(notice: Notice) -> str:
+    """The word an alert came with as its severity, in lower case."""
+    return notice.labels.get("severity", "").strip().lower()
+
 
 _WORDS = {"page": 1, "critical": 1, "error": 2, "warning": 2, "info": 3, "none": 3}
 """Severity labels in common use -> place in the levels; the very worst is never assumed."""
@@ -370,7 +405,7 @@ _WORDS = {"page": 1, "critical": 1, "error": 2, "warning": 2, "info": 3, "none":
 
 def severity_from_label(notice: Notice, severities: Severities) -> str:
     """Our level for an alert's ``severity`` label; empty when it says nothing we know."""
-    word = notice.labels.get("severity", "").strip().lower()
+    word = severity_label(notice)
     names = [level.name for level in severities.levels]
     if word in names:
         return word

@@ -289,8 +289,12 @@ def _what(one: Explanation, homes: Mapping[str, str]) -> str:
     """What would become of the alert itself."""
     incident = homes.get(one.outcome.incident, one.outcome.incident)
     words = {**_WORDS, **_WOULD}[one.outcome.action]
-    severity = f" of severity {one.severity}" if one.severity else ""
-    return words.format(incident=incident, silenced=one.outcome.silenced) + severity
+    what = words.format(incident=incident, silenced=one.outcome.silenced)
+    if one.outcome.action == "opened":
+        return f"{what} of severity {one.severity}"
+    if one.severity:
+        return f"{what} and make it {one.severity}: {one.grounds}"
+    return f"{what} and propose a worse severity: {one.grounds}" if one.grounds else what
 
 
 def _page(one: Explanation, homes: Mapping[str, str]) -> Iterator[str]:

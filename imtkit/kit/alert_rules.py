@@ -24,6 +24,7 @@ from imtkit.kit.alerts import (
 )
 from imtkit.kit.desk import Desk
 from imtkit.kit.rehearsal import rehearsed
+from imtkit.model.entry_data import text_of, texts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ class Appointed:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What would become of one alert, and why. ``severity`` is that of a new incident.
+    """What would become of one alert, and why. ``severity`` is that of a new incident, or the worse
+    one of an incident that is joined; ``grounds`` tell why, also why a worse one is only proposed.
 
     ``roles`` and ``runbooks`` of an alert that is known or held back are those it would have
     were it not.
@@ -72,6 +74,7 @@ class Explanation:
     outcome: Outcome
     status: str
     severity: str = ""
+    grounds: str = ""
     silences: tuple[Judged, ...] = ()
     rules: tuple[Judged, ...] = ()
     roles: tuple[Appointed, ...] = ()
@@ -93,10 +96,23 @@ def explain(
     found = []
     for notice in delivery.notices:
         told = _explained(tried, notice, around)
+        last = tried.store.newest(told.outcome.incident) if told.outcome.incident else None
         arrival = Arrival(source, replace(delivery, notices=(notice,), left_out=0), around.now)
         ((outcome,),) = receive_all(tried, [arrival], book)
-        found.append(replace(told, outcome=replace(told.outcome, incident=outcome.incident)))
+        told = replace(told, outcome=replace(told.outcome, incident=outcome.incident))
+        found.append(_raising(tried, told, last.n) if last else told)
     return found
+
+
+def _raising(desk: Desk, told: Explanation, last: int) -> Explanation:
+    """With what was written of the incident's severity after the entry that was its last."""
+    for entry in desk.store.entries(told.outcome.incident, after=last):
+        if entry.type == "severity.changed":
+            worse, why = text_of(entry, "to"), text_of(entry, "reason")
+            told = replace(told, severity=worse, grounds=why)
+        elif entry.type == "severity.proposed" and text_of(entry, "alert"):
+            told = replace(told, grounds="; ".join(texts_of(entry, "grounds")))
+    return told
 
 
 def default_source(settings: Settings) -> SourceSettings:
@@ -136,7 +152,7 @@ def _judged(name: str, said: tuple[Verdict, ...]) -> Judged:
 def _explained(desk: Desk, notice: Notice, around: Surroundings) -> Explanation:
     case = considered(notice, around)
     silences, rules = judged(notice, around)
-    about = Explanation(outcome_of(case), notice.status, "", silences, rules)
+    about = Explanation(outcome_of(case), notice.status, silences=silences, rules=rules)
     if notice.status == "resolved":
         return about
     plans = tuple(_foreseen(plan) for plan in _within_limits(desk, case, around))

@@ -1,4 +1,6 @@
-"""What an alert starts: roles, the runs that rules want, within limits, and what is proposed."""
+"""What an alert starts: a worse severity, roles, the runs that rules want, within limits, and what
+is proposed.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
-from imtkit.alerts.going import going_in
-from imtkit.alerts.pipeline import Case, Plan, Playbook, ruled_severity
+from imtkit.alerts.going import going_in, set_by_person
+from imtkit.alerts.pipeline import (
+    Case,
+    Plan,
+    Playbook,
+    given_severity,
+    labelled_severity,
+    ruled_severity,
+    severity_label,
+)
 from imtkit.contracts import Store
 from imtkit.kit import alert_roles, incidents
 from imtkit.kit.desk import Desk
@@ -16,6 +26,7 @@ from imtkit.kit.runs import new_run_id
 from imtkit.model.entries import WORKSPACE, Draft, Entry
 from imtkit.model.fold import foreseen
 from imtkit.model.incident import Incident
+from imtkit.model.words import one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,8 @@ def _needs_a_look(word: Word) -> bool:
 
 def _started(word: Word) -> list[Draft]:
     """The alert, and what it starts whatever the incident is like."""
-    return [word.draft, *(_drafts(word.desk, word.case) if word.is_firing else ())]
+    desk, case = word.desk, word.case
+    return [word.draft, *([*_raised(desk, case), *_drafts(desk, case)] if word.is_firing else ())]
 
 
 def _firing(word: Word, incident: Incident) -> list[Draft]:
@@ -108,7 +120,8 @@ def _firing(word: Word, incident: Incident) -> list[Draft]:
         incident = foreseen(incident, drafts, desk.clock.now())
     case = replace(case, plans=within_at_once(case.plans, going_in(incident)))
     roles = alert_roles.given(desk, case, incident)
-    return [*drafts, word.draft, *_raised(desk, case, incident), *roles, *_drafts(desk, case)]
+    stands = replace(case, standing=incident.severity, set_at=set_by_person(incident))
+    return [*drafts, word.draft, *_raised(desk, stands), *roles, *_drafts(desk, case)]
 
 
 def _over(word: Word, incident: Incident) -> list[Draft]:
@@ -229,18 +242,38 @@ def _rank(desk: Desk, severity: str) -> int:
 
 
 def _is_raising(desk: Desk, case: Case) -> bool:
-    severity = ruled_severity(case, desk.settings.severities)
+    severity = given_severity(case, desk.settings.severities)
     return bool(severity) and _rank(desk, severity) < _rank(desk, case.standing)
 
 
-def _raised(desk: Desk, case: Case, incident: Incident) -> list[Draft]:
-    """The severity that a rule gives, where it is worse than the incident's: people lower it."""
-    severity = ruled_severity(case, desk.settings.severities)
-    if not severity or _rank(desk, severity) >= _rank(desk, incident.severity):
+def _raised(desk: Desk, case: Case) -> list[Draft]:
+    """The severity that a rule or the alert's label gives, where it is worse than the standing one:
+    people lower it. What a person set, a label leaves: the worse one is proposed.
+    """
+    ranks = desk.settings.severities
+    severity = ruled_severity(case, ranks) or labelled_severity(case, ranks)
+    if not severity or _rank(desk, severity) >= _rank(desk, case.standing):
         return []
-    rule = next(one.name for one in case.rules if one.settings.severity)
-    data = {"from": incident.severity, "to": severity, "reason": f"the rule '{rule}' says so"}
-    return [desk.draft("severity.changed", data, key=f"{case.episode}/rule/{rule}/severity")]
+    rule = next((one.name for one in case.rules if one.settings.severity), "")
+    if case.set_at and not rule:
+        return [_severity_proposed(desk, case, severity)]
+    why = f"the rule '{rule}' says so" if rule else _as_it_came(case)
+    key = f"{case.episode}/rule/{rule}/severity" if rule else f"{case.episode}/severity"
+    data = {"from": case.standing, "to": severity, "reason": why}
+    return [desk.draft("severity.changed", data, key=key)]
+
+
+def _severity_proposed(desk: Desk, case: Case, severity: str) -> Draft:
+    """Told once of all alerts that come with it, until a person sets another."""
+    grounds = [_as_it_came(case), f"a person set {case.standing}"]
+    data = {"severity": severity, "grounds": grounds, "alert": case.notice.name}
+    key = f"{case.incident}/severity/{case.set_at}/{severity}"
+    return desk.draft("severity.proposed", data, key=key)
+
+
+def _as_it_came(case: Case) -> str:
+    name = one_line(case.notice.name, most=100)
+    return f"the alert '{name}' came as {severity_label(case.notice)}"
 
 
 def _drafts(desk: Desk, case: Case) -> list[Draft]:

@@ -15,8 +15,8 @@ from imtkit.alerts.pipeline import (
     Playbook,
     Surroundings,
     considered,
+    given_severity,
     grouped_under,
-    ruled_severity,
 )
 from imtkit.alerts.rules import rulebook_from_settings
 from imtkit.alerts.values import given_values
@@ -213,7 +213,7 @@ class _Writing:
         """Have its like join its incident, whose severity it may have made worse."""
         ranks = desk.settings.severities
         proposal = ranks.propose(case.notice.measures)
-        said = (ruled_severity(case, ranks), proposal.severity if proposal else "", case.standing)
+        said = (given_severity(case, ranks), proposal.severity if proposal else "", case.standing)
         standing = min(filter(None, said), key=ranks.rank, default="")
         if under := grouped_under(case.notice):
             self.batch.homes[under] = Home(case.incident, standing)

@@ -187,7 +187,7 @@ _PLAIN = (
     ("resolution.proposed", "Every alert is over; a person may resolve the incident."),
     ("runbook.proposed", "A runbook's metadata says it answers the alert."),
     ("measure.taken", "Something was measured: its name and number, as severities count it."),
-    ("severity.proposed", "Measurements reach a severity's threshold: which, and why."),
+    ("severity.proposed", "Measurements or an alert ask for a severity: which, and why."),
     ("record.built", "The archive was built; its head and hashes anchor the log."),
     ("notebook.sent", "A notebook is where outputs are sent to: which, as of which attempt."),
     ("entry.withdrawn", "An earlier entry was taken back; it no longer counts."),

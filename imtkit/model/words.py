@@ -367,7 +367,8 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
     ),
     "measure.taken": lambda told: f"Measured{told.after(': ', 'measures')}",
     "severity.proposed": lambda told: (
-        f"Measurements ask for severity {told.get('severity')}{told.after(': ', 'grounds')}"
+        f"{'An alert asks' if told.get('alert') else 'Measurements ask'} for severity "
+        f"{told.get('severity')}{told.after(': ', 'grounds')}"
     ),
     "record.built": _record_built,
     "notebook.sent": lambda told: f"Notebook sent: {told.get('notebook')}",

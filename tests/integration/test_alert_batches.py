@@ -24,7 +24,7 @@ from imtkit.config import Settings, load_settings, shipped
 from imtkit.config.alerts import RuleSettings, SilenceSettings, SourceSettings
 from imtkit.contracts import Store
 from imtkit.errors import StoreError
-from imtkit.kit import Desk, alerts
+from imtkit.kit import Desk, alerts, incidents
 from imtkit.kit.alerts import Arrival
 from imtkit.model.entries import WORKSPACE, Entry
 from imtkit.store import open_store
@@ -76,7 +76,7 @@ TOLD = st.builds(
     st.fixed_dictionaries(
         {
             "service": st.sampled_from(["orders", "web", ""]),
-            "severity": st.sampled_from(["critical", "page", "info"]),
+            "severity": st.sampled_from(["critical", "page", "info", "sev1", "odd"]),
             "instance": st.sampled_from(["n0", "n1"]),
         }
     ),
@@ -126,18 +126,21 @@ def received(store: Store) -> Counter[str | None]:
 
 
 @settings(max_examples=20)
-@given(POSTED, st.integers(1, 8))
+@given(POSTED, st.integers(1, 8), st.sampled_from(["", "", "sev3"]))
 def test_together_they_come_to_what_each_comes_to_alone(
-    rules: Settings, posted: list[tuple[SourceSettings, bytes]], at_once: int
+    rules: Settings, posted: list[tuple[SourceSettings, bytes]], at_once: int, chosen: str
 ):
-    """The same entries in the same order, with limits, roles, severities and silences, and the
-    same is told of each; done once more, no alert is there twice.
+    """The same entries in the same order, with limits, roles, severities (also one that a person
+    chose) and silences, and the same is told of each; done once more, no alert is there twice.
     """
     came = arrivals(posted)
     ways: list[tuple[Any, ...]] = []
     for size in (1, at_once):
         with closing(open_store("sqlite://", clock=FixedClock())) as store:
             desk = Desk(rules, store, FixedClock(), "automation/serve", "web")
+            if chosen:
+                (first,) = alerts.receive(desk, delivery({"fingerprint": "first"}))
+                incidents.set_fields(desk.acting_as("Ann"), first.incident, {"severity": chosen})
             book = alerts.playbook(rules)
             told = [
                 (one.action, one.fingerprint, one.incident, len(one.requested), one.silenced)

@@ -123,6 +123,20 @@ def test_alerts_of_one_delivery_know_of_those_before_them(imt: Imt):
     assert written(imt) == 0
 
 
+def test_explain_tells_that_an_alert_makes_its_incident_worse(imt: Imt):
+    """With the severity and why; where a person set it, that a worse one is only proposed."""
+    calm = {"labels": {"alertname": "Slow", "service": "orders", "severity": "info"}}
+    Path("calm.json").write_bytes(delivery(calm | {"fingerprint": "1"}))
+    Path("bad.json").write_bytes(delivery(URL))
+    imt("alerts", "replay", "calm.json")
+    said = "make it sev2: the alert 'OrdersFailing' came as critical\n"
+    assert said in imt("alerts", "explain", "bad.json").out
+    (row,) = imt("incident", "list", "--json").json
+    imt("incident", "set", row["id"], "severity=sev3", "--actor", "Ann Example")
+    said = "the alert 'OrdersFailing' came as critical; a person set sev3\n"
+    assert f"and propose a worse severity: {said}" in imt("alerts", "explain", "bad.json").out
+
+
 def test_explain_tells_who_gets_which_role(imt: Imt):
     """By which rule or service; and who has the role already, and so keeps it."""
     roles = 'assign = { commander = "Ann Example" }'
