@@ -12,7 +12,7 @@ import click
 
 from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
 from imtkit.errors import ImtkitError, InputError, PayloadError
-from imtkit.model.words import moment_text, one_line, size_text, value_text
+from imtkit.model.words import counted, moment_text, one_line, size_text, value_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -125,9 +125,7 @@ def test(face: Face, files: tuple[Path, ...]) -> None:
     else:
         face.say(f"No rule tests. {_EXAMPLE}")
     if failed:
-        count = (
-            f"{len(failed)} of {len(results)} rule test{'s' if len(results) > 1 else ''} failed."
-        )
+        count = f"{len(failed)} of {counted(len(results), 'rule test')} failed."
         raise ImtkitError(count, hint="See why with: imt alerts explain FILE")
 
 
@@ -173,8 +171,9 @@ def retry(face: Face, places: tuple[int, ...], is_all: bool) -> None:
     else:
         face.say("Nothing was refused.")
     if failed := [one for one in done if one.reason]:
-        count = f"{len(failed)} of {len(done)} deliver{'ies are' if len(done) > 1 else 'y is'}"
-        raise ImtkitError(f"{count} refused still.", hint="Mend the reason, and retry.")
+        count = f"{len(failed)} of {counted(len(done), 'delivery', 'deliveries')}"
+        are = "is" if len(failed) == 1 else "are"
+        raise ImtkitError(f"{count} {are} refused still.", hint="Mend the reason, and retry.")
 
 
 def _warn_of_storms(face: Face, settings: Settings) -> None:

@@ -10,6 +10,7 @@ import click
 from imtkit.cli.arguments import INCIDENT
 from imtkit.cli.face import Face, Noun, everywhere, pass_face
 from imtkit.errors import ServiceError
+from imtkit.model.words import counted
 
 if TYPE_CHECKING:
     from imtkit.kit import Desk
@@ -50,7 +51,7 @@ def send(face: Face, is_everything: bool) -> None:
     with face.desk() as desk:
         done = sending.send(desk, is_everything=is_everything)
         address = desk.settings.depot.address
-    lines = [f"{done.files} files sent to {address}."]
+    lines = [f"{counted(done.files, 'file')} sent to {address}."]
     lines += [f"{one} has a run that goes on; it is sent when it ends." for one in done.waiting]
     face.give({"address": address, **asdict(done)}, "\n".join(lines))
 

@@ -20,6 +20,7 @@ from imtkit.model.entries import Entry
 from imtkit.model.gate_drawing import gate_state_in, gate_title
 from imtkit.model.incident import Incident, Run, Summary
 from imtkit.model.words import (
+    counted,
     moment_text,
     one_line,
     run_name,
@@ -245,7 +246,7 @@ def run_rows(run: Run) -> Iterator[Sequence[RenderableType]]:
     yield (
         word(run.status),
         _said(*(one_line(line, most=300) for line in lines if line)),
-        Text(f"{done} of {len(run.steps)} steps {ended}".rstrip(), QUIET),
+        Text(f"{done} of {counted(len(run.steps), 'step')} {ended}".rstrip(), QUIET),
     )
 
 
@@ -270,7 +271,8 @@ def _timeline(incident: Incident) -> Rows:
         last_day = day
     left_out = len(incident.entries) - len(told)
     if left_out:
-        more = f"{left_out} entries about steps that went well are left out; --json has them."
+        entries = counted(left_out, "entry", "entries")
+        more = f"Left out: {entries} about steps that went well; --json has them."
         rows.append((Text(), Text(), Text(more, QUIET)))
     return rows
 

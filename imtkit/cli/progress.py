@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from imtkit.model.words import one_line, time_with_usual, usual_text
+from imtkit.model.words import counted, one_line, time_with_usual, usual_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -74,8 +74,7 @@ class _Lines:
             self._is_begun = True
             usual = event.expected_run_seconds
             words = f", usually {usual_text(usual)}" if usual is not None else ""
-            steps = "1 step" if self._count == 1 else f"{self._count} steps"
-            self._face.say(f"Running {self._name}: {steps}{words}.")
+            self._face.say(f"Running {self._name}: {counted(self._count, 'step')}{words}.")
         if event.finished_at is None:
             return
         at = self._order.index(event.id) if event.id in self._order else self._ended

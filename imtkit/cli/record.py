@@ -9,7 +9,7 @@ import click
 from imtkit.cli.arguments import INCIDENT
 from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
 from imtkit.errors import NotFoundError, RecordError
-from imtkit.model.words import one_line
+from imtkit.model.words import counted, one_line
 
 incident_id = click.argument("incident_id", type=INCIDENT, metavar="ID")
 
@@ -77,7 +77,7 @@ def verify(face: Face, what: str) -> None:
     document = {"record": folder, "problems": problems, "entries_since": since}
     face.give(document, "\n".join(lines) or f"{folder} is what was built.")
     if since:
-        entries = "1 entry" if since == 1 else f"{since} entries"
+        entries = counted(since, "entry", "entries")
         face.say(f"The log has {entries} since; build it again: imt record build {what.upper()}")
     if problems:
         raise RecordError(f"The record {folder} does not verify: {one_line(problems[0])}")

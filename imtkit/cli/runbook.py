@@ -9,7 +9,7 @@ import click
 
 from imtkit.cli.face import Face, Noun, everywhere, pass_face
 from imtkit.errors import InputError
-from imtkit.model.words import one_line, visible
+from imtkit.model.words import counted, one_line, visible
 
 if TYPE_CHECKING:
     from imtkit.runs.runbook import Runbook
@@ -94,7 +94,7 @@ def lint(face: Face, names: tuple[str, ...]) -> None:
     if complaints:
         count = len({c.path for c in complaints})
         raise InputError(
-            f"{len(complaints)} complaints about {count} runbook{'s' if count > 1 else ''}.",
+            f"{counted(len(complaints), 'complaint')} about {counted(count, 'runbook')}.",
             hint="Each line says what is lacking; 'imt runbook new' starts from a sound one.",
         )
 

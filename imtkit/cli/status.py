@@ -58,7 +58,8 @@ def post(
     )
     with face.desk() as desk:
         update = pages.post(desk, incident_id, words, page=page)
-    face.give(update, _line(update))
+        where = pages.address(desk.settings, update)
+    face.give(update, _line(update, where))
 
 
 @status.command(examples=("imt status show", "imt status show --page public"))
@@ -97,18 +98,18 @@ def deliver(face: Face, incident_id: str) -> None:
 
     with face.desk() as desk:
         delivered = pages.deliver(desk, incident_id)
+        lines = [_line(one, pages.address(desk.settings, one)) for one in delivered]
     if delivered or face.is_json:
-        face.give(delivered, "\n".join(_line(update) for update in delivered))
+        face.give(delivered, "\n".join(lines))
     else:
         face.say(f"The outbox of {incident_id} is empty.")
 
 
-def _line(update: Update) -> str:
-    where = f" {update.url}" if update.url else ""
-    said = f"'{update.status}' for the page {update.page}: {update.state}.{where}"
+def _line(update: Update, where: str) -> str:
+    said = f"'{update.status}' for the page {update.page}: {update.state}."
     if update.state == "withheld":
         said = f"{said} Only live incidents reach a page."
-    return one_line(said)
+    return f"{one_line(said)} {one_line(where, most=2000)}".rstrip()
 
 
 def _page_text(state: PageState) -> str:

@@ -10,6 +10,7 @@ import click
 
 from imtkit.cli.face import Face, Noun, everywhere, pass_face
 from imtkit.errors import ChainError, InputError
+from imtkit.model.words import counted
 
 if TYPE_CHECKING:
     from imtkit.contracts import Fault, Head, Store
@@ -57,10 +58,9 @@ def verify(face: Face, against: Path | None) -> None:
     for warning in warnings:
         face.say(f"Warning: {warning}")
     counts = {"entries": sum(head.count for head in ends), "chains": len(ends)}
-    well = "{entries} entries in {chains} chains are what was stored.".format(**counts)
     face.give(
         {**counts, "faults": faults, "warnings": warnings},
-        "\n".join(f"{f.incident} entry {f.n} {f.problem}" for f in faults) or well,
+        "\n".join(f"{f.incident} entry {f.n} {f.problem}" for f in faults) or _well(**counts),
     )
     if faults:
         raise _not_what_was_stored(faults[0])
@@ -73,7 +73,9 @@ def rebuild(face: Face) -> None:
     """Compute the lists' table anew from the log."""
     with face.desk() as desk:
         count = desk.store.rebuild()
-    face.give({"incidents": count}, f"The lists hold {count} incidents, computed from the log.")
+    face.give(
+        {"incidents": count}, f"The lists hold {counted(count, 'incident')}, computed from the log."
+    )
 
 
 @store.command(examples=("imt store heads --json > heads.json",))
@@ -88,6 +90,12 @@ def heads(face: Face) -> None:
         face.give({"heads": ends}, "\n".join(lines))
     else:
         face.say("The log is empty.")
+
+
+def _well(entries: int, chains: int) -> str:
+    are = "is" if entries == 1 else "are"
+    told = f"{counted(entries, 'entry', 'entries')} in {counted(chains, 'chain')}"
+    return f"{told} {are} what was stored."
 
 
 def _warnings(log: Store, *, is_sound: bool) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from imtkit.config import PageSettings, Settings, page_settings, resolve_secret
@@ -101,6 +102,17 @@ def deliver(desk: Desk, incident_id: str) -> list[Update]:
 def outbox(incident: Incident) -> list[Update]:
     """Updates asked for and not yet known to be on their page, oldest first."""
     return [update for update in incident.updates if update.state in ("requested", "failed")]
+
+
+def address(settings: Settings, update: Update) -> str:
+    """Where people read an update: at its service, or in this file of the embedded page; empty
+    where it is on no page.
+    """
+    if not update.url or urlsplit(update.url).scheme:
+        return update.url
+    page = open_page(settings, update.page)
+    file = urlsplit(update.url).path
+    return str(page.folder / file) if isinstance(page, EmbeddedPage) else update.url
 
 
 def show(desk: Desk, page: str = "") -> PageState:

@@ -78,6 +78,11 @@ def _whole_seconds(seconds: float) -> str:
     return f"{int(seconds)} s" if seconds < 60 else span_text(timedelta(seconds=seconds))
 
 
+def counted(count: int, thing: str, things: str = "") -> str:
+    """A number of things: '1 session', '2 sessions'; ``things`` where an s is not enough."""
+    return f"{count} {thing if count == 1 else things or f'{thing}s'}"
+
+
 def size_text(size: int) -> str:
     """A number of bytes in the unit that reads best: '512 B', '3.4 KiB'."""
     amount = float(size)
@@ -221,7 +226,7 @@ def _checklist_shown(told: _Told) -> str:
     items = told.entry.data.get("items")
     count = len(items) if isinstance(items, (list, tuple)) else 0
     title = told.get("title") or told.get("list")
-    return f"Checklist shown: {title} ({count} item{'' if count == 1 else 's'})"
+    return f"Checklist shown: {title} ({counted(count, 'item')})"
 
 
 def _gate_opened(told: _Told) -> str:
@@ -276,8 +281,10 @@ def _evidence(told: _Told) -> str:
 
 
 def _record_built(told: _Told) -> str:
-    count = told.get("entries") or told.get("count")
-    return "The record was built" + (f" from {count} entries" if count else "")
+    count = told.entry.data.get("entries") or told.entry.data.get("count")
+    if not isinstance(count, int) or isinstance(count, bool):
+        return "The record was built"
+    return f"The record was built from {counted(count, 'entry', 'entries')}"
 
 
 _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
@@ -336,7 +343,8 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
         f"Status update {told.update()} asked for{told.after(': ', 'body')}"
     ),
     "update.published": lambda told: (
-        f"Status update {told.update()} published{told.after(' at ', 'url')}"
+        f"Status update {told.update()} published"
+        f"{told.after(' at ', 'url') if '://' in told.get('url') else ''}"
     ),
     "update.failed": lambda told: (
         f"Status update {told.update()} not taken{told.after(': ', 'error')}"
@@ -360,7 +368,7 @@ _SENTENCES: Mapping[str, Callable[[_Told], str]] = {
     "alert.received": lambda told: f"Alert firing: {told.get('name')}",
     "alert.resolved": lambda told: f"Alert over{told.after(': ', 'name')}",
     "resolution.proposed": lambda told: (
-        f"Every alert is over; the incident may be resolved{told.after(': ', 'reason')}"
+        f"The incident may be resolved: {told.get('reason') or 'every alert of it is over'}"
     ),
     "runbook.proposed": lambda told: (
         f"Runbook proposed: {told.get('runbook')}{told.after(' – ', 'reason')}"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imtkit.model.words import one_line
+from imtkit.model.words import counted, one_line
 from imtkit.probes.findings import Finding, Findings, Level
 from imtkit.probes.tables import frame_of
 from imtkit.probes.wire import Target, exchange
@@ -180,7 +180,7 @@ def _overall(health: Health) -> Iterator[Finding]:
 
 
 def _well(health: Health) -> Finding:
-    count = f"{len(health.checks)} checks" if health.checks else "no checks"
+    count = counted(len(health.checks), "check") if health.checks else "no checks"
     return Finding(
         "ok",
         f"The service calls itself {health.status or 'well'}.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imtkit.model.words import one_line
+from imtkit.model.words import counted, one_line
 from imtkit.probes.findings import Finding, Findings, level_of
 from imtkit.probes.host_facts import (
     Deleted,
@@ -205,7 +205,7 @@ _AFTER_STALL = {
 def _processes(facts: Processes, limits: Limits) -> Iterator[Finding]:
     problems = [*_greedy(facts, limits)]
     if len(facts.stuck) >= limits.stuck_warning:
-        what = f"{len(facts.stuck)} processes are stuck in the kernel."
+        what = f"{counted(len(facts.stuck), 'process', 'processes')} stuck in the kernel."
         names = ", ".join(sorted({one.name for one in facts.stuck})[:8])
         problems.append(Finding("warning", what, names, "Look at disks and network mounts."))
     if facts.zombies >= limits.zombies_warning:

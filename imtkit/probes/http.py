@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imtkit.errors import InputError
-from imtkit.model.words import one_line
+from imtkit.model.words import counted, one_line
 from imtkit.probes.findings import Finding, Findings, Level
 from imtkit.probes.sockets import context_of
-from imtkit.probes.tables import counted, frame_of, mix_text, seconds_text, share_text
+from imtkit.probes.tables import frame_of, mix_text, seconds_text, share_text
 from imtkit.probes.wire import PHASES, Phase, Sample, Target, exchange
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imtkit.model.words import one_line
+from imtkit.model.words import counted, one_line
 from imtkit.probes.findings import Finding, Findings, Level, level_of
 from imtkit.probes.pg_facts import (
     Bloat,
@@ -18,7 +18,7 @@ from imtkit.probes.pg_facts import (
     Statements,
     Transactions,
 )
-from imtkit.probes.tables import bytes_text, counted, mix_text, seconds_text, share_text
+from imtkit.probes.tables import bytes_text, mix_text, seconds_text, share_text
 
 Facts = Reach | Connections | Locks | Transactions | Replication | Bloat | Statements
 

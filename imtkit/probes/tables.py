@@ -45,8 +45,3 @@ def mix_text(counts: Mapping[str, int]) -> str:
     """Counts in words, most frequent first: '12 × timeout, 3 × 5xx'."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{count} × {name}" for name, count in ordered)
-
-
-def counted(count: int, thing: str) -> str:
-    """'1 session', '2 sessions'."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

@@ -78,6 +78,11 @@ class EmbeddedPage:
         return Receipt(said.incident, f"history.html#{said.incident}", page.description)
 
     @property
+    def folder(self) -> Path:
+        """Where the page's files are."""
+        return self._folder
+
+    @property
     def is_lost(self) -> bool:
         """Whether there is nothing that says what was published; so it is before the first time."""
         return not (self._folder / _STATE).exists()

@@ -20,7 +20,7 @@ from imtkit.model.entry_data import text_of
 from imtkit.model.gate_drawing import gate_facts, gate_state_in, gate_title
 from imtkit.model.gates import Gate
 from imtkit.model.incident import Alert, Incident, Summary
-from imtkit.model.words import one_line, sentence
+from imtkit.model.words import counted, one_line, sentence
 from imtkit.web import archive, moves
 from imtkit.web.asked import Asked
 from imtkit.web.drawing import status_of
@@ -349,7 +349,7 @@ def _lines(incident: Incident, most: int | None) -> Iterator[Line]:
             names = Counter(text_of(entry, "name") for entry in entries).most_common(3)
             told = ", ".join(f"{one_line(name, most=60)} × {count}" for name, count in names)
             rest = len(entries) - sum(count for _, count in names)
-            told += f" and {rest} others" if rest else ""
+            told += f" and {counted(rest, 'other')}" if rest else ""
             said = f"{len(entries)} alerts {_STORMY[entries[0].type]}: {told}"
             yield Line(entries[0], said, "plain", folded=entries)
             continue

@@ -275,6 +275,26 @@ def test_json_is_one_document_whatever_is_asked(imt: Imt) -> None:
         is_document(imt("--json", *words))
 
 
+def test_a_posted_update_says_where_it_can_be_read(imt: Imt, workspace: Path) -> None:
+    """The embedded page's file, wherever one stands; nothing where it reached no page."""
+    id_ = opened(imt)
+    done = imt("status", "post", id_, "-s", "investigating", "-m", "We look into it.")
+    said, _, path = done.out.rstrip().rpartition(". ")
+    assert said == "'investigating' for the page embedded: published"
+    assert id_ in Path(path).read_text()
+    practice = imt("incident", "open", "--title", "Practice", "--mode", "drill", "--json").json["id"]
+    done = imt("status", "post", practice, "-s", "investigating", "-m", "We look into it.")
+    assert done.out.endswith("withheld. Only live incidents reach a page.\n")
+
+
+def test_a_log_of_one_entry_is_told_as_one(imt: Imt) -> None:
+    """Verified and counted anew, in words."""
+    assert imt("store", "verify").out == "0 entries in 0 chains are what was stored.\n"
+    opened(imt)
+    assert "1 entry in 1 chain is what was stored." in imt("store", "verify").out
+    assert "The lists hold 1 incident, computed" in imt("store", "rebuild").out
+
+
 def test_what_a_record_lacks_is_said_where_it_is_built(imt: Imt, workspace: Path) -> None:
     """Closing and building say the record's problems on stderr, and in JSON."""
     id_ = opened(imt)

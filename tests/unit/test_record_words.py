@@ -21,7 +21,7 @@ from imtkit.model.drawing import (
 )
 from imtkit.model.entries import CATALOGUE, Entry
 from imtkit.model.fold import fold
-from imtkit.model.words import sentence, size_text, span_text, visible
+from imtkit.model.words import counted, sentence, size_text, span_text, visible
 
 AT = datetime(2026, 11, 21, 20, 16, 46, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202eevil\ud800"
@@ -51,6 +51,32 @@ def test_an_unknown_type_is_told_by_name_and_data():
 def test_a_correction_says_what_it_corrects():
     """A superseding entry points back."""
     assert sentence(entry(2, "note.added", text="new", supersedes=1)) == "new (Corrects entry 1.)"
+
+
+def test_a_number_of_things_is_told_as_people_say_it():
+    """One of a thing is one thing; its plural is an s, or what is said."""
+    assert [counted(n, "chain") for n in (0, 1, 2)] == ["0 chains", "1 chain", "2 chains"]
+    assert [counted(n, "entry", "entries") for n in (1, 2)] == ["1 entry", "2 entries"]
+    said = [sentence(entry(1, "record.built", entries=n)) for n in (1, 2)]
+    assert said == ["The record was built from 1 entry", "The record was built from 2 entries"]
+
+
+def test_why_an_incident_may_be_resolved_is_said_once():
+    """With the reason of the log, and without one."""
+    alone, told = "every alert of it is over", "every alert of the incident is over"
+    proposed = [entry(1, "resolution.proposed"), entry(1, "resolution.proposed", reason=told)]
+    said = [f"The incident may be resolved: {why}" for why in (alone, told)]
+    assert [sentence(one) for one in proposed] == said
+
+
+def test_an_address_that_only_its_page_understands_is_not_said():
+    """The embedded page's is a file of its folder, which the log does not name."""
+    for url, said in (
+        ("history.html#INC-2026-0001", "published"),
+        ("https://stspg.example/1", "published at https://stspg.example/1"),
+    ):
+        told = entry(1, "update.published", status="identified", page="public", url=url)
+        assert sentence(told) == f"Status update 'identified' for the page public {said}"
 
 
 def test_names_replace_ids_when_the_incident_is_at_hand():
