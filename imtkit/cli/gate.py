@@ -30,7 +30,8 @@ def gate() -> None:
 def list_(face: Face) -> None:
     """List the gates and changes that wait, the longest waiting first.
 
-    After them what a run that broke off left open: it is resumed, or its change settled.
+    After them what a run that broke off left open: it is resumed, or its change settled. Last what
+    keeps resolved incidents from being closed.
     """
     from imtkit.kit import gates
 
@@ -153,6 +154,8 @@ def _waiting_lines(one: Waiting) -> tuple[str, str]:
         said = f"{asked.question} – begun, and the log does not say how it ended; {settle}"
     elif one.run_status:
         said += f"; its run is {one.run_status}, go on with: imt runs resume {asked.run}"
+    if one.is_resolved:
+        said += "; the incident is resolved, and not closed before this"
     return f"{one.incident} {asked.id}", f"  {one_line(said, most=400)}"
 
 

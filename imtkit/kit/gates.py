@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain
 
 from imtkit.contracts import Query
 from imtkit.errors import AuthorityError, DeniedError, InputError, NotFoundError, StateError
@@ -12,11 +13,13 @@ from imtkit.kit import expiry
 from imtkit.kit.desk import Desk, id_of
 from imtkit.model.entries import Draft, is_automation, utc_text
 from imtkit.model.gates import ANEW, APPROVE, Gate, gate_id
-from imtkit.model.incident import Incident
+from imtkit.model.incident import Incident, Summary
 from imtkit.model.words import moment_text
 
 _OPEN = ("open", "acknowledged", "mitigated")
 _PAGE = 100
+_MOST_RESOLVED = 300
+"""How many resolved incidents are looked through, the newest: some workspaces close none."""
 _ENDED_ON_PURPOSE = ("completed", "cancelled")
 
 
@@ -53,6 +56,7 @@ class Waiting:
 
     ``run_status`` is set where the run that asked broke off: nobody waits for an answer before
     it is resumed. ``is_unsettled``: a change was begun, and the log does not tell its end.
+    ``is_resolved``: so is the incident, and this keeps it from being closed.
     """
 
     incident: str
@@ -60,6 +64,7 @@ class Waiting:
     gate: Gate
     run_status: str = ""
     is_unsettled: bool = False
+    is_resolved: bool = False
 
 
 def open_(desk: Desk, incident_id: str, question: Question) -> Gate:
@@ -137,30 +142,43 @@ def answer(
     return after
 
 
-def waiting(desk: Desk) -> list[Waiting]:
+def waiting(
+    desk: Desk, *, look: Callable[[Desk, str], Incident] = expiry.look, most: int | None = None
+) -> list[Waiting]:
     """What people are asked on open incidents: what is waited for first, the longest first.
 
     After that what needs a person because its run broke off: gates without an answer, and
     changes that were begun and whose end nobody knows. What a run asked that completed or was
-    cancelled is left out: nobody waits for it.
+    cancelled is left out: nobody waits for it. Last what keeps resolved incidents from being
+    closed. ``look`` tells an incident by its id; ``most`` open incidents, the worst ones, are
+    looked through where that is set.
     """
-    found = [one for incident in _open_incidents(desk) for one in asked_on(desk, incident)]
-    return sorted(
-        found, key=lambda one: (one.is_unsettled or bool(one.run_status), one.gate.opened_at)
+    worst = tuple(level.name for level in desk.settings.severities.levels)
+    listed = chain(
+        _listed(desk, Query(statuses=_OPEN, worst_first=worst), most),
+        _listed(desk, Query(statuses=("resolved",)), _MOST_RESOLVED),
     )
+    found = [one for row in listed for one in _asked_on(desk, look(desk, row.id))]
+    return sorted(found, key=_urgency)
 
 
-def asked_on(desk: Desk, incident: Incident) -> Iterator[Waiting]:
+def _urgency(one: Waiting) -> tuple[bool, bool, datetime]:
+    return one.is_resolved, one.is_unsettled or bool(one.run_status), one.gate.opened_at
+
+
+def _asked_on(desk: Desk, incident: Incident) -> Iterator[Waiting]:
     """What ``waiting`` tells of one incident, in the order in which it was asked."""
     now = desk.clock.now()
     for gate in incident.asked_gates:
         run, change = incident.run(gate.run), incident.change(gate.id)
         status = run.status if run is not None and run.is_over else ""
+        needs_nobody = bool(status) if incident.is_over else status in _ENDED_ON_PURPOSE
+        one = Waiting(incident.id, incident.title, gate, status, is_resolved=incident.is_over)
         if change is not None and change.state == "begun":
             if run is None or run.status != "running":
-                yield Waiting(incident.id, incident.title, gate, status, is_unsettled=True)
-        elif gate.is_waiting and not gate.is_due(now) and status not in _ENDED_ON_PURPOSE:
-            yield Waiting(incident.id, incident.title, gate, status)
+                yield replace(one, is_unsettled=True)
+        elif gate.is_waiting and not gate.is_due(now) and not needs_nobody:
+            yield one
 
 
 def may_answer(incident: Incident, gate: Gate, actor: str) -> bool:
@@ -305,14 +323,17 @@ def _answer_draft(desk: Desk, incident: Incident, gate: Gate, said: tuple[str, s
     )
 
 
-def _open_incidents(desk: Desk) -> Iterator[Incident]:
-    before = ""
-    while True:
-        rows = desk.store.incidents(Query(statuses=_OPEN, limit=_PAGE, before=before))
-        yield from (expiry.look(desk, row.id) for row in rows)
-        if len(rows) < _PAGE:
+def _listed(desk: Desk, query: Query, most: int | None) -> Iterator[Summary]:
+    """The rows of a query, a page at a time; the first so many where ``most`` is set."""
+    left = most
+    while left is None or left > 0:
+        limit = _PAGE if left is None else min(_PAGE, left)
+        rows = desk.store.incidents(replace(query, limit=limit))
+        yield from rows
+        if len(rows) < limit:
             return
-        before = rows[-1].id
+        query = replace(query, before=rows[-1].id)
+        left = None if left is None else left - limit
 
 
 def _same(one: str, other: str) -> bool:

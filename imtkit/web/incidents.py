@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from imtkit.contracts import Query
 from imtkit.errors import ImtkitError
 from imtkit.kit import Desk, gates
+from imtkit.kit.turns import UNFINISHED
 from imtkit.model.drawing import corrections, milestones
 from imtkit.model.entries import Entry
 from imtkit.model.entry_data import text_of
@@ -59,7 +60,7 @@ _MINOR = ("step.", "measure.", "checklist.", "record.", "notebook.", "runbook.",
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An incident in a list. What only its log tells is there for those that are not over."""
+    """An incident in a list. What only its log tells is there for those that are unfinished."""
 
     summary: Summary
     rank: int
@@ -243,7 +244,7 @@ def next_step(incident: Incident, missing: tuple[str, ...], runs: list[RunCard])
 
 def _row(desk: Desk, shelf: Shelf, summary: Summary) -> Row:
     rank = _rank(desk, summary.severity)
-    if summary.status not in _OPEN:
+    if summary.status not in UNFINISHED:
         return Row(summary, rank)
     incident = shelf.incident(desk, summary.id)
     last = incident.entries[-1]
@@ -259,13 +260,8 @@ def _row(desk: Desk, shelf: Shelf, summary: Summary) -> Row:
 
 
 def _asked(desk: Desk, shelf: Shelf) -> list[gates.Waiting]:
-    """What people are asked on any open incident, the longest waiting first."""
-    query = Query(statuses=_OPEN, worst_first=_levels(desk), limit=_LOOKED_AT)
-    found = desk.store.incidents(query)
-    asked = [g for one in found for g in gates.asked_on(desk, shelf.incident(desk, one.id))]
-    return sorted(
-        asked, key=lambda one: (one.is_unsettled, bool(one.run_status), one.gate.opened_at)
-    )
+    """What people are asked, as ``imt gate list`` has it."""
+    return gates.waiting(desk, look=shelf.incident, most=_LOOKED_AT)
 
 
 def _levels(desk: Desk) -> tuple[str, ...]:

@@ -47,6 +47,16 @@ def test_what_waits_is_listed(imt: Imt, gate: tuple[str, str]) -> None:
     assert (nothing.out, nothing.err) == ("", "Nothing waits for an answer.\n")
 
 
+def test_what_keeps_an_incident_from_being_closed_is_listed(
+    imt: Imt, log: Desk, gate: tuple[str, str]
+) -> None:
+    """Once it is resolved, the line says so."""
+    incidents.acknowledge(log, gate[0])
+    incidents.resolve(log, gate[0], fields={"resolution": "done"})
+    said = "asked of Ann Example; the incident is resolved, and not closed before this\n"
+    assert imt("gate", "list").out.endswith(said)
+
+
 def test_a_gate_is_answered_once(imt: Imt, gate: tuple[str, str]) -> None:
     """The first answer is told to whoever comes later; the page of the gate tells all of it."""
     done = imt("gate", "answer", gate[0].lower(), gate[1], "yes", "--reason", "the lag is zero")

@@ -290,23 +290,60 @@ def test_a_question_that_cannot_be_answered_is_not_asked(wrong: dict[str, object
         Question("Go?", **wrong)  # type: ignore[arg-type]
 
 
-def test_what_waits_is_listed_over_all_open_incidents(
+def resolved(desk: Desk, *questions: Question) -> str:
+    """An incident that was resolved while these waited."""
+    id_ = incidents.open_(desk, Opening("Over")).id
+    for question in questions:
+        gates.open_(desk, id_, question)
+    incidents.acknowledge(desk, id_)
+    incidents.resolve(desk, id_, fields={"resolution": "done"})
+    return id_
+
+
+def test_what_waits_is_listed_over_all_unfinished_incidents(
     desk: Desk, incident_id: str, clock: FixedClock
 ) -> None:
-    """Gates and changes, the longest waiting first; not those of incidents that are over."""
+    """Gates and changes, the longest waiting first; last those of incidents that are resolved."""
+    over = resolved(desk, GO)
+    clock.move(seconds=1)
     gates.open_(desk, incident_id, GO)
     clock.move(seconds=1)
     other = incidents.open_(desk, Opening("Disk full")).id
     changes.ask(desk, other, PLAN, Question(PLAN.title))
-    over = incidents.open_(desk, Opening("Over")).id
-    gates.open_(desk, over, GO)
-    incidents.acknowledge(desk, over)
-    incidents.resolve(desk, over, fields={"resolution": "done"})
     found = gates.waiting(desk)
-    assert [(one.incident, one.gate.question) for one in found] == [
-        (incident_id, "Fail over?"),
-        (other, "Approve the change: Promote the replica"),
+    assert [(one.incident, one.gate.question, one.is_resolved) for one in found] == [
+        (incident_id, "Fail over?", False),
+        (other, "Approve the change: Promote the replica", False),
+        (over, "Fail over?", True),
     ]
+
+
+def test_what_keeps_a_resolved_incident_from_being_closed_is_listed(desk: Desk) -> None:
+    """No more and no less: not what a run asked that broke off, nor what was closed anyway."""
+    over = resolved(desk, Question("Tell the customers?"))
+    broke_off = resolved(desk, Question("Fail over?", run="r1"))
+    run = {"run": "r1", "runbook": "db"}
+    desk.store.append(broke_off, desk.draft("run.started", run))
+    desk.store.append(broke_off, desk.draft("run.finished", {"run": "r1", "status": "lost"}))
+    assert [one.incident for one in gates.waiting(desk)] == [over]
+    with pytest.raises(StateError, match="Tell the customers"):
+        incidents.close(desk, over)
+    incidents.close(desk, broke_off, fields={"cause": "found"})
+    incidents.close(desk, over, fields={"cause": "found"}, anyway=True)
+    assert gates.waiting(desk) == []
+
+
+def test_more_incidents_than_a_page_of_the_log_are_looked_through(
+    desk: Desk, clock: FixedClock
+) -> None:
+    """All that are open, or the worst of them where somebody says how many."""
+    for n in range(103):
+        id_ = incidents.open_(desk, Opening(f"Disk {n} full", "sev1" if n == 2 else "sev4")).id
+        if n in (0, 2):
+            gates.open_(desk, id_, Question(f"Clean {n}?"))
+            clock.move(seconds=1)
+    assert [one.gate.question for one in gates.waiting(desk)] == ["Clean 0?", "Clean 2?"]
+    assert [one.gate.question for one in gates.waiting(desk, most=1)] == ["Clean 2?"]
 
 
 def test_what_was_answered_is_not_corrected(desk: Desk, incident_id: str) -> None:

@@ -333,7 +333,7 @@ def test_what_there_is_not_is_told_with_the_nearest_name(web: Web, ann: Desk) ->
 HOSTILE = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
-    "{{ 7 * 7 }}{% include 'base.html' %}",
+    "{{ 7 * 1111111 }}{% include 'base.html' %}",
     "\x1b[31mred\x1b]0;title\x07",
     "\u202egnp.exe\u2066",
     "W" * 10_000,
@@ -363,10 +363,7 @@ def test_hostile_text_is_only_text(web: Web, ann: Desk, text: str) -> None:
         assert answer.status_code == 200, path
         for bad in ("<script>alert", "<img src=x", "\x1b", "\u202e", "\x07"):
             assert bad not in answer.text, (path, bad)
-    assert (
-        "49"
-        not in session.get(f"{web.url}/incidents/{id_}", timeout=10).text.split("<main")[1][:400]
-    )
+    assert "7777777" not in session.get(f"{web.url}/incidents/{id_}", timeout=10).text
 
 
 # What a post may change.
@@ -414,6 +411,24 @@ def test_an_answer_of_unseen_characters_is_the_one_that_was_meant(web: Web, ann:
     assert shown[1] != odd
     assert answer_gate(session, web, id_, "odd", {"answer": shown[1]}).ok
     assert gates.get(ann, id_, "odd").answer == odd
+
+
+def test_what_keeps_a_resolved_incident_open_is_asked_on_the_first_page(
+    web: Web, ann: Desk
+) -> None:
+    """As ``imt gate list`` has it; and in the list of what is over."""
+    id_ = incidents.open_(ann, Opening("Orders fail")).id
+    gates.open_(ann, id_, Question("Tell the customers?"))
+    incidents.acknowledge(ann, id_)
+    incidents.resolve(ann, id_, fields={"resolution": "done"})
+    session = browser(web)
+    first = session.get(f"{web.url}/", timeout=10).text
+    asking = first.split('id="asking"')[1].split("</section>")[0]
+    row = asking.split(f"/incidents/{id_}#")[1].split("</li>")[0]
+    assert "Tell the customers?" in row
+    assert "resolved but not closed" in row
+    over = session.get(f"{web.url}/?show=over", timeout=10).text
+    assert '<span class="asks">1 question</span>' in over.split(f'id="{id_}"')[1]
 
 
 def test_nothing_is_shown_as_recorded_that_is_not(web: Web, ann: Desk) -> None:
