@@ -16,12 +16,10 @@ import argparse
 import http.client
 import json
 import os
-import signal
 import sqlite3
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -31,11 +29,10 @@ from pathlib import Path
 from typing import Any
 
 import notebooks
-from facts import folder_beside, machine, table
+from facts import folder_for, machine, span, table
 from jupyter_client.manager import start_new_kernel
+from programs import BOOKS, IMT, listening, worker, workspace
 
-IMT = (sys.executable, "-c", "import sys; from imtkit.cli import main; sys.exit(main())")
-BOOKS = {"trivial": notebooks.TRIVIAL, "realistic": notebooks.REALISTIC}
 OURS, PEER = "imt serve and worker", "script and papermill"
 LOOK_SECONDS = 0.003
 """How often the disk is looked at: the error of the times that are read from it."""
@@ -125,17 +122,20 @@ def main() -> None:
     parser.add_argument("--joints", action="store_true", help="only where our own time goes")
     asked = parser.parse_args()
     print(machine())
-    with tempfile.TemporaryDirectory(prefix="imt-bench-", dir=folder_beside(asked.folder)) as made:
+    with folder_for(asked.folder) as folder:
         way = break_down if asked.joints else measure
-        way(Path(made), asked.rounds, [asked.only] if asked.only else list(BOOKS))
+        way(folder, asked.rounds, [asked.only] if asked.only else list(BOOKS))
     print(f"\nload {os.getloadavg()[0]:.1f} at the end")
 
 
 def measure(folder: Path, rounds: int, books: Sequence[str]) -> None:
     """All rounds of these notebooks."""
-    root = workspace(folder / "w")
+    root = prepared(folder / "w")
     with ExitStack() as ends:
-        ways = {PEER: ends.enter_context(script(root)), OURS: ends.enter_context(imt(root))}
+        ways = {
+            PEER: ends.enter_context(script(root)),
+            OURS: ends.enter_context(serve_and_worker(root)),
+        }
         floor = ends.enter_context(warm_kernel())
         for book in books:
             found: dict[str, list[Seen]] = {name: [] for name in ways}
@@ -167,8 +167,8 @@ def show(book: str, found: Mapping[str, Sequence[Seen]], trips: Sequence[float])
 
 def break_down(folder: Path, rounds: int, books: Sequence[str]) -> None:
     """Our way alone: when each joint of it is reached, and how long it took from the one before."""
-    root = workspace(folder / "w")
-    with imt(root) as way:
+    root = prepared(folder / "w")
+    with serve_and_worker(root) as way:
         for book in books:
             found: list[dict[str, float]] = []
             for number in range(rounds + 1):
@@ -292,13 +292,9 @@ def is_whole(path: Path | None) -> bool:
 # What listens
 
 
-def workspace(root: Path) -> Path:
+def prepared(root: Path) -> Path:
     """A workspace with both notebooks as runbooks, a rule for each, and a sender."""
-    root.mkdir()
-    subprocess.run([*IMT, "init", "."], cwd=root, check=True, capture_output=True)
-    for name, sources in BOOKS.items():
-        notebooks.write(root / "runbooks" / f"{name}.ipynb", sources)
-    with (root / "imt.toml").open("a") as file:
+    with (workspace(root) / "imt.toml").open("a") as file:
         file.write(SETTINGS)
     return root
 
@@ -306,16 +302,16 @@ def workspace(root: Path) -> Path:
 @contextmanager
 def script(root: Path) -> Iterator[Way]:
     """The least that hears a webhook and runs a notebook."""
-    with listening((sys.executable, "-c", SCRIPT), root) as said:
+    with listening((sys.executable, "-c", SCRIPT), root) as url:
 
         def notebook(_: str, service: str) -> Path | None:
             return root / f"{service}.ipynb"
 
-        yield Way(str(said["url"]), "/", notebook)
+        yield Way(url, "/", notebook)
 
 
 @contextmanager
-def imt(root: Path) -> Iterator[Way]:
+def serve_and_worker(root: Path) -> Iterator[Way]:
     """``imt serve`` and ``imt worker``, its kernels ready."""
     known: set[Path] = set()
     found: dict[str, Path] = {}
@@ -327,52 +323,9 @@ def imt(root: Path) -> Iterator[Way]:
                 found[service] = path
         return found.get(service)
 
-    with worker(root), listening((*IMT, "serve", "--port", "0", "--json"), root) as said:
+    with worker(root), listening((*IMT, "serve", "--port", "0", "--json"), root) as url:
         time.sleep(3.0)
-        yield Way(str(said["url"]), "/alerts/bench", notebook)
-
-
-@contextmanager
-def listening(command: Sequence[str], root: Path) -> Iterator[Mapping[str, Any]]:
-    """A program that prints where it listens, as JSON, until it is told to end."""
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = ""
-        while not said.rstrip().endswith("}"):
-            said += process.stdout.readline()
-        try:
-            yield json.loads(said)
-        finally:
-            process.send_signal(signal.SIGTERM)
-
-
-@contextmanager
-def worker(root: Path) -> Iterator[None]:
-    """A worker of the workspace with its kernels ready."""
-    as_root = [] if os.geteuid() else ["--jupyter=--allow-root"]
-    with (root / "worker.log").open("wb") as log:
-        child = subprocess.Popen(
-            [*IMT, "worker", *as_root],
-            cwd=root,
-            env={**os.environ, "IMT_USER": "Ann Example"},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        ends_at = time.monotonic() + 60
-        while not any(root.glob("outputs/.running/server-*.json")):
-            assert time.monotonic() < ends_at, (root / "worker.log").read_text()
-            time.sleep(0.1)
-        time.sleep(8.0)  # the pool loads what runbooks import
-        yield
-    finally:
-        child.send_signal(signal.SIGTERM)
-        try:
-            child.wait(20)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        yield Way(url, "/alerts/bench", notebook)
 
 
 @contextmanager
@@ -396,13 +349,6 @@ def warm_kernel() -> Iterator[Callable[[], float]]:
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
-
-
-def span(seconds: Sequence[float]) -> str:
-    """Milliseconds: the median, and the range of the rounds."""
-    low, middle, high = (1000 * f(seconds) for f in (min, statistics.median, max))
-    digits = 1 if middle < 100 else 0
-    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 if __name__ == "__main__":

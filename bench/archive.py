@@ -8,8 +8,6 @@ medians are printed, and their ratio, which is what counts. Ends within a minute
 
 from __future__ import annotations
 
-import os
-import platform
 import re
 import statistics
 import subprocess
@@ -19,6 +17,8 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+
+from facts import machine, table
 
 from imtkit.model.entries import Entry
 from imtkit.model.fold import fold
@@ -149,8 +149,7 @@ def report(times: Sequence[Sequence[float]], ours: str, stock: str) -> None:
     warm, warm_stock, cold, whole = (statistics.median(one) for one in times)
     size, size_stock = len(ours.encode()), len(stock.encode())
     style, style_stock = style_bytes(ours), style_bytes(stock)
-    print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} CPUs,")
-    print(f"load {os.getloadavg()[0]:.1f}; medians of {len(times[0])}, {len(times[1])}, {COMMANDS}")
+    print(machine())
     rows = [
         ("a page in a living process", f"{warm * 1000:.1f} ms", ""),
         ("nbconvert's exporter, living", f"{warm_stock * 1000:.1f} ms", warm_stock / warm),
@@ -161,9 +160,11 @@ def report(times: Sequence[Sequence[float]], ours: str, stock: str) -> None:
         ("of it style, ours", f"{style:,} B", ""),
         ("of it style, nbconvert's", f"{style_stock:,} B", style_stock / style),
     ]
-    for name, value, ratio in rows:
-        times_as = f"{ratio:8.1f} times ours" if isinstance(ratio, float) else ""
-        print(f"{name:34}{value:>12}{times_as}")
+    told = [
+        (name, value, f"{ratio:.1f} times ours" if isinstance(ratio, float) else "")
+        for name, value, ratio in rows
+    ]
+    table(f"Medians of {len(times[0])}, {len(times[1])} and {COMMANDS}", ("", "", ""), told)
 
 
 if __name__ == "__main__":

@@ -16,18 +16,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-import tempfile
 from collections import Counter
-from contextlib import ExitStack
-from pathlib import Path
 
-from facts import folder_beside, machine, table
-
-sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
-
-import killing  # type: ignore[import-not-found]  # lies among the tests
-import servers  # type: ignore[import-not-found]  # lies among the tests
+from facts import machine, table
+from fire import killing, scene
 
 KINDS = {
     "sqlite": ("worker", "receiver"),
@@ -52,18 +44,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--store", choices=tuple(KINDS), default="postgres")
     asked = parser.parse_args()
-    os.environ.pop("IMT_STORE_URL", None)
     print(machine())
-    with ExitStack() as ends:
-        place = folder_beside(asked.folder)
-        root = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="imt-bench-", dir=place)))
-        for folder in ("runbooks", "outputs"):
-            (root / folder).mkdir()
+    with scene(asked.folder, asked.store) as (root, server):
         killing.prepare(root)
-        server = None
-        if asked.store == "postgres":
-            server = ends.enter_context(servers.start_postgres(plan=servers.Plan(servers.DURABLE)))
-            os.environ["IMT_STORE_URL"] = server.dsn
         kills = killing.random_kills(asked.kills, KINDS[asked.store], seed=asked.seed)
         kills += ["outage"] * asked.outages
         plan = killing.Plan(kills, 2 * len(kills), 2.5, asked.seed, asked.workers)

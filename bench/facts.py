@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
-from collections.abc import Sequence
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,12 +35,28 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
         print("  ".join((first, *others)))
 
 
+def span(seconds: Sequence[float]) -> str:
+    """Milliseconds: the median, and the range of the rounds."""
+    if not seconds:
+        return "-"
+    low, middle, high = (1000 * f(seconds) for f in (min, statistics.median, max))
+    digits = 1 if middle < 100 else 0
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
 def folder_beside(path: str | None) -> Path:
     """Where a benchmark puts its files: the folder named, else the working directory.
 
     Not the system's temporary folder: that may be memory, which has nothing to sync.
     """
     return Path(path) if path else Path.cwd()
+
+
+@contextmanager
+def folder_for(path: str | None) -> Iterator[Path]:
+    """A folder of a benchmark's own in ``folder_beside``, which goes with it."""
+    with tempfile.TemporaryDirectory(prefix="imt-bench-", dir=folder_beside(path)) as made:
+        yield Path(made)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import random
 import sqlite3
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -22,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
-from facts import folder_beside, machine, table
+from facts import folder_for, machine, table
 
 from imtkit.contracts import Query
 from imtkit.model.entries import Draft, utc_text
@@ -168,10 +167,9 @@ def lists(store: SqlStore, path: Path) -> list[tuple[str, ...]]:
 
 def main() -> None:
     """Measure, and print two tables."""
-    place = folder_beside(sys.argv[1] if len(sys.argv) > 1 else None)
-    with tempfile.TemporaryDirectory(prefix="imt-bench-", dir=place) as made:
+    with folder_for(sys.argv[1] if len(sys.argv) > 1 else None) as folder:
         print(machine())
-        path = Path(made) / "imt.db"
+        path = folder / "imt.db"
         store = open_store(f"sqlite:///{path}")
         spans = ("fold", "per entry", "× json.loads")
         head = ("incident of", *spans, "read and fold", *spans[1:])

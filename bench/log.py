@@ -12,13 +12,12 @@ import multiprocessing
 import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from facts import folder_beside, machine, table
+from facts import folder_for, machine, table
 
 from imtkit.model.entries import Draft
 from imtkit.store import open_store
@@ -106,12 +105,10 @@ def main() -> None:
     floors: list[list[float]] = []
     alone: list[list[float]] = []
     together: list[list[float]] = []
-    place = folder_beside(sys.argv[1] if len(sys.argv) > 1 else None)
     with (
-        tempfile.TemporaryDirectory(prefix="imt-bench-", dir=place) as made,
+        folder_for(sys.argv[1] if len(sys.argv) > 1 else None) as folder,
         ProcessPoolExecutor(PROCESSES, mp_context=context) as pool,
     ):
-        folder = Path(made)
         many_writers(folder, "warm", pool)
         for number in range(ROUNDS):
             floors.append(disk(folder))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
 import tempfile
@@ -22,6 +21,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import notebooks
 from facts import machine, table
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
@@ -64,9 +64,7 @@ def workspace(root: Path) -> Path:
     for folder in ("outputs", "runbooks"):
         (root / folder).mkdir()
     (root / "imt.toml").write_text("[kernels]\nwarm = 2\nmemory_mb = 2000\n")
-    cell = {"cell_type": "code", "id": "one", "metadata": {}, "source": REALISTIC, "outputs": []}
-    document = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    (root / "runbooks" / "one.ipynb").write_text(json.dumps(document))
+    notebooks.write(root / "runbooks" / "one.ipynb", [REALISTIC])
     return root
 
 

@@ -11,28 +11,21 @@ within a round; medians of the rounds are told, and their range stands beside th
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import notebooks
-import psutil
-from facts import folder_beside, machine, table
+from facts import folder_for, machine, span, table
 from journal import step_costs
+from programs import BOOKS, IMT, WHO, imt, worker, workspace
 from watching import Asked, Crowd, Told, Watched, watch, watch_all
 
-IMT = (sys.executable, "-c", "import sys; from imtkit.cli import main; sys.exit(main())")
 PAPERMILL = (sys.executable, "-m", "papermill")
 BARE = "python -c pass"
-WHO = {"IMT_USER": "Ann Example"}
-BOOKS = {"trivial": notebooks.TRIVIAL, "realistic": notebooks.REALISTIC}
 PAPERMILL_RUN, COLD, WARM = "papermill", "imt run, cold", "imt run, a worker up"
 
 
@@ -48,8 +41,8 @@ def main() -> None:
     }
     for name, part in parts.items():
         if options.only in (name, None) and not (options.quick and name == "crowd"):
-            with tempfile.TemporaryDirectory(dir=folder_beside(options.folder)) as folder:
-                part(Path(folder), options)
+            with folder_for(options.folder) as folder:
+                part(folder, options)
 
 
 def _options() -> argparse.Namespace:
@@ -75,8 +68,8 @@ def terminal(folder: Path, options: argparse.Namespace) -> None:
         "imt incident open --help": [*IMT, "incident", "open", "--help"],
         "imt incident list": [*IMT, "incident", "list"],
     }
-    _imt(folder, "init", ".")
-    _imt(folder, "incident", "open", "--title", "For the list")
+    imt(folder, "init", ".")
+    imt(folder, "incident", "open", "--title", "For the list")
     taken: dict[str, list[float]] = {name: [] for name in commands}
     for number in range(3 * options.rounds + 1):
         for name, command in commands.items():
@@ -85,7 +78,7 @@ def terminal(folder: Path, options: argparse.Namespace) -> None:
             if number:  # the first round fills caches
                 taken[name].append(time.perf_counter() - began)
     bare = statistics.median(taken[BARE])
-    rows = [(name, _span(each), _times(each, bare)) for name, each in taken.items()]
+    rows = [(name, span(each), _times(each, bare)) for name, each in taken.items()]
     table("Commands", ("", "ms", "of python -c pass"), rows)
 
 
@@ -94,14 +87,13 @@ def terminal(folder: Path, options: argparse.Namespace) -> None:
 
 def runs(folder: Path, options: argparse.Namespace) -> None:
     """One run of each notebook each way: what is seen when, and what is not the cells' own."""
-    cold, warm = _workspace(folder / "cold"), _workspace(folder / "warm")
-    with _worker(warm) as server:
+    cold, warm = workspace(folder / "cold"), workspace(folder / "warm")
+    with worker(warm):
         ways: dict[str, Callable[[str, int], Told]] = {
             PAPERMILL_RUN: lambda book, number: _papermill(folder / "cold", book, number),
             COLD: lambda book, _: _imt_run(cold, book),
+            WARM: lambda book, _: _imt_run(warm, book),
         }
-        if server is not None:
-            ways[WARM] = lambda book, _: _imt_run(warm, book)
         for book in BOOKS:
             found: dict[str, list[Watched]] = {name: [] for name in ways}
             for number in range(options.rounds + 1):
@@ -112,10 +104,7 @@ def runs(folder: Path, options: argparse.Namespace) -> None:
                     elif number:
                         found[name].append(seen)
             _show(book, found)
-        if server is None:
-            print("There is no 'imt worker' to be measured.")
-        else:
-            _show_claims(warm)
+        _show_claims(warm)
 
 
 def _show(book: str, found: Mapping[str, Sequence[Watched]]) -> None:
@@ -134,7 +123,7 @@ def _show(book: str, found: Mapping[str, Sequence[Watched]]) -> None:
         peer = [moment(one) for one in found[PAPERMILL_RUN]]
         for name, seen in found.items():
             each = [moment(one) for one in seen]
-            row.append(_span(each))
+            row.append(span(each))
             if name != PAPERMILL_RUN:
                 within = [ours / theirs for ours, theirs in zip(each, peer, strict=False)]
                 row.append(f"{statistics.median(within):.0%}")
@@ -145,13 +134,13 @@ def _show(book: str, found: Mapping[str, Sequence[Watched]]) -> None:
     table(f"One run, {book}", head, rows)
 
 
-def _show_claims(workspace: Path) -> None:
+def _show_claims(folder: Path) -> None:
     """What a worker takes from a run's first entry to its last, as the log has it."""
     from imtkit import open_desk
     from imtkit.model.entries import utc_from_text
 
     rows = []
-    with open_desk(workspace, actor="Ann Example") as desk:
+    with open_desk(folder, actor="Ann Example") as desk:
         entries = list(desk.store.entries())
     for book in BOOKS:
         began = {
@@ -171,10 +160,10 @@ def _show_claims(workspace: Path) -> None:
                     firsts.setdefault(run, (one.recorded_at - began[run]).total_seconds())
             if run in began and one.type == "run.finished":
                 spans[run] = (one.recorded_at - began[run]).total_seconds()
-        besides = [span - steps[run] for run, span in spans.items()]
+        besides = [whole - steps[run] for run, whole in spans.items()]
         # The first run of each was not counted above either.
         told = (list(firsts.values()), list(spans.values()), besides)
-        rows.append((book, *(_span(each[1:]) for each in told)))
+        rows.append((book, *(span(each[1:]) for each in told)))
     head = (
         "ms: median (range)",
         "claim to first output's entry",
@@ -189,8 +178,8 @@ def _show_claims(workspace: Path) -> None:
 
 def journal(folder: Path, options: argparse.Namespace) -> None:
     """What a step costs with papermill's engine, with ours, and with ours and the log."""
-    costs = step_costs(_workspace(folder / "log"), rounds=max(2, options.rounds))
-    rows = [(name, _span(each)) for name, each in costs.items()]
+    costs = step_costs(workspace(folder / "log"), rounds=max(2, options.rounds))
+    rows = [(name, span(each)) for name, each in costs.items()]
     table("A step that does nothing", ("ms a step: median (range)", ""), rows)
 
 
@@ -201,17 +190,14 @@ def crowd(folder: Path, options: argparse.Namespace) -> None:
     """Many alerts at once: as many papermill processes, against as many runs in one worker."""
     number = options.at_once
     names = [f"crowd-{n:02}" for n in range(number)]
-    warm = _workspace(folder / "warm", dict.fromkeys(names, notebooks.REALISTIC))
+    warm = workspace(folder / "warm", dict.fromkeys(names, notebooks.REALISTIC))
     found = {}
-    with _worker(warm) as server:
-        if server is None:
-            print("There is no 'imt worker' to be measured.")
-        else:
-            told = [_imt_run(warm, name) for name in names]
-            asked = watch_all(told, 240, server, lambda one: _asked(warm, one))
-            found[f"{number} runs asked of the worker"] = asked
-            told = [_imt_run(warm, name) for name in names]
-            found[f"{number} imt run commands, a worker up"] = watch_all(told, 240, server)
+    with worker(warm) as server:
+        told = [_imt_run(warm, name) for name in names]
+        asked = watch_all(told, 240, server, lambda one: _asked(warm, one))
+        found[f"{number} runs asked of the worker"] = asked
+        told = [_imt_run(warm, name) for name in names]
+        found[f"{number} imt run commands, a worker up"] = watch_all(told, 240, server)
     told = [_papermill(warm, name, 0) for name in names]
     found[f"{number} papermill processes"] = watch_all(told, 240, None)
     rows = [_crowd_row(name, one) for name, one in found.items()]
@@ -232,21 +218,6 @@ def _crowd_row(name: str, one: Crowd) -> tuple[str, ...]:
 
 
 # What runs, and where
-
-
-def _imt(folder: Path, *arguments: str) -> None:
-    command = [*IMT, *arguments]
-    environment = {**os.environ, **WHO}
-    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-
-
-def _workspace(folder: Path, books: Mapping[str, Sequence[str]] | None = None) -> Path:
-    """A workspace with these notebooks (name -> cells) as its runbooks."""
-    folder.mkdir()
-    _imt(folder, "init", ".")
-    for name, sources in (books or BOOKS).items():
-        notebooks.write(folder / "runbooks" / f"{name}.ipynb", sources)
-    return folder
 
 
 def _papermill(folder: Path, book: str, number: int) -> Told:
@@ -277,71 +248,6 @@ def _asked(folder: Path, told: Told) -> Asked:
         raise RuntimeError("the worker is gone")
     body = {"runbook": told.command[-1], "actor": WHO["IMT_USER"]}
     return Asked(lambda: list(reach.follow(server, "runs", body)))
-
-
-@contextmanager
-def _worker(folder: Path) -> Iterator[psutil.Process | None]:
-    """A worker of the workspace, up and its kernels ready; None where there is no such command."""
-    known = subprocess.run([*IMT, "worker", "--help"], capture_output=True, check=False)
-    if known.returncode:
-        yield None
-        return
-    as_root = [] if os.geteuid() else ["--jupyter=--allow-root"]
-    with (folder / "worker.log").open("wb") as log:
-        child = subprocess.Popen(
-            [*IMT, "worker", *as_root],
-            cwd=folder,
-            env={**os.environ, **WHO},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        _wait_for(lambda: any(folder.glob("outputs/.running/server-*.json")), 60)
-        _settle(psutil.Process(child.pid))
-        yield psutil.Process(child.pid)
-    finally:
-        child.send_signal(signal.SIGTERM)
-        try:
-            child.wait(20)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-def _wait_for(is_so: Callable[[], bool], seconds: float) -> None:
-    ends_at = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > ends_at:
-            raise TimeoutError(f"the worker was not up after {seconds:g} s")
-        time.sleep(0.1)
-
-
-def _settle(worker: psutil.Process) -> None:
-    """Wait until a worker and its children do nothing any more: its kernels are ready."""
-    quiet = 0
-    for _ in range(100):
-        whole = [worker, *worker.children(recursive=True)]
-        before = sum(sum(one.cpu_times()[:2]) for one in whole if one.is_running())
-        time.sleep(0.5)
-        after = sum(sum(one.cpu_times()[:2]) for one in whole if one.is_running())
-        quiet = quiet + 1 if after - before < 0.03 else 0
-        if quiet == 4:
-            return
-
-
-def _span(seconds: Sequence[float]) -> str:
-    """Milliseconds: the median, and the range of the rounds."""
-    if not seconds:
-        return "-"
-    low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
-    digits = 1 if middle < 0.1 else 0
-    return " ".join(
-        (
-            f"{middle * 1000:.{digits}f}",
-            f"({low * 1000:.{digits}f} to {high * 1000:.{digits}f})",
-        )
-    )
 
 
 def _times(seconds: Sequence[float], bare: float) -> str:

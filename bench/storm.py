@@ -18,20 +18,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from facts import folder_beside, machine, table
-
-sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
-
-import killing  # type: ignore[import-not-found]  # lies among the tests
-import servers  # type: ignore[import-not-found]  # lies among the tests
-import storms  # type: ignore[import-not-found]  # lies among the tests
+from facts import machine, table
+from fire import killing, scene, storms
+from programs import wait_until
 
 from imtkit.kit import Desk, intake, open_desk
 
@@ -55,18 +49,11 @@ def main() -> None:
     parser.add_argument("--calm", action="store_true", help="nothing is held up or killed")
     parser.add_argument("--no-worker", action="store_true", help="nobody begins what is asked for")
     asked = parser.parse_args()
-    os.environ.pop("IMT_STORE_URL", None)
     print(machine())
-    with ExitStack() as ends:
-        place = folder_beside(asked.folder)
-        root = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="imt-bench-", dir=place)))
-        (root / "outputs").mkdir()
-        (root / "runbooks").mkdir()
+    with scene(asked.folder, asked.store) as (root, server):
         storms.with_rule(root, per_hour=PER_HOUR, at_once=AT_ONCE)
         trouble: AbstractContextManager[object] = nullcontext()
-        if asked.store == "postgres":
-            server = ends.enter_context(servers.start_postgres(plan=servers.Plan(servers.DURABLE)))
-            os.environ["IMT_STORE_URL"] = server.dsn
+        if server is not None:
             trouble = killing.crashing_now_and_then(server, seconds=CRASH_EACH)
         elif not asked.calm:
             trouble = storms.locked_now_and_then(root / "outputs" / "imt.db")
@@ -135,15 +122,6 @@ def tell(desk: Desk, asked: argparse.Namespace, told: storms.Told, times: Sequen
     ]
     title = f"{alerts:,} alerts of {asked.groups} groups in {asked.seconds:g} s, {asked.store}"
     table(title + (", calm" if asked.calm else ""), ("", ""), rows)
-
-
-def wait_until(is_so: Callable[[], object], seconds: float) -> None:
-    """Wait until something is so, looking five times a second: this machine has other work."""
-    ends_at = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > ends_at:
-            raise TimeoutError(f"it did not come about in {seconds:g} s")
-        time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from facts import folder_beside, machine, table
+from facts import folder_for, machine, table
 
 STEPS = 4
 STEP_SECONDS = 0.3
@@ -359,8 +359,7 @@ def main() -> int:
         for i in range(asked.papermill)
     ]
     counts: dict[tuple[str, str], Counter[str]] = {}
-    with tempfile.TemporaryDirectory(dir=folder_beside(asked.folder)) as name:
-        root = Path(name)
+    with folder_for(asked.folder) as root:
         template = prepare(root)
         with ProcessPoolExecutor(2, initializer=warm) as pool:
             folders = [root / f"{i}" for i in range(len(trials))]
