@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from imtkit.contracts import Decide
 from imtkit.errors import (
     ImtkitError,
     InputError,
@@ -258,7 +259,11 @@ def carry_out(
     def journal(*events: StepEvent) -> None:
         drafts = with_keys([step_draft(desk, attempt.run_id, event) for event in events])
         untold[:] = [draft for draft in drafts if draft.type == "step.finished"]
-        patient.store.append(attempt.incident_id, *drafts)
+        if control.stop.is_urgent:
+            # It may have been cut off from the log, and another may go on with the run by now.
+            patient.store.change(attempt.incident_id, _if_ours(attempt, drafts))
+        else:
+            patient.store.append(attempt.incident_id, *drafts)
         untold.clear()
         for event in events:
             if event.finished_at is not None:
@@ -397,12 +402,18 @@ def _finish(
         desk.store.append(attempt.incident_id, ended)
         return
 
-    def unless_ended(incident: Incident) -> Sequence[Draft]:
+    desk.store.change(attempt.incident_id, _if_ours(attempt, [*untold, ended]))
+
+
+def _if_ours(attempt: Attempt, drafts: Sequence[Draft]) -> Decide:
+    """What is to be stored unless this attempt has ended in the log, whoever ended it there."""
+
+    def decide(incident: Incident) -> Sequence[Draft]:
         now = the_run(incident, attempt.run_id)
         is_ours = (now.status, now.attempt) == ("running", attempt.number)
-        return [*untold, ended] if is_ours else []
+        return drafts if is_ours else []
 
-    desk.store.change(attempt.incident_id, unless_ended)
+    return decide
 
 
 def step_draft(desk: Desk, run_id: str, event: StepEvent) -> Draft:

@@ -161,7 +161,7 @@ class Execution:
                 ending = "failed"
                 watching = asyncio.ensure_future(self._watch_memory(kernel))
                 ending = await self._cells(client, kernel)
-                self._tell_all()
+                await self._unless_it_must_end(kernel, self._tell_all)
         finally:
             if watching is not None:
                 watching.cancel()
@@ -214,7 +214,8 @@ class Execution:
         for index, cell in enumerate(self._keeper.nb.cells):
             if not self._is_due(cell, is_denied):
                 continue
-            self._look()  # whoever took or cancelled it just now must not see one more step begin
+            # Whoever took or cancelled it just now must not see one more step begin.
+            await self._unless_it_must_end(kernel, self._look)
             if self._stop.status:
                 self._stop.is_heeded = True
                 return self._stop.status
@@ -246,7 +247,8 @@ class Execution:
         # The values papermill put in are no step of the runbook, unless they fail.
         is_injected = "injected-parameters" in cell.metadata.get("tags", [])
         if not is_injected:
-            self._tell(begun)
+            self._untold.append(begun)
+            await self._unless_it_must_end(kernel, self._tell_all)
         self._keeper.step_started(cell, begun)
         status, error = await self._execute(client, kernel, cell, index)
         secrets = request(self._values)
@@ -260,12 +262,15 @@ class Execution:
         if self._keeper.fault:
             ended = replace(ended, error="; ".join(filter(None, (error, self._keeper.fault))))
         if not is_injected or status != "completed":
-            self._tell(ended)
+            self._untold.append(ended)  # it is told with what begins next
         return ended
 
     async def _execute(
         self, client: Client, kernel: Kernel, cell: NotebookNode, index: int
     ) -> Ending:
+        if self._stop.is_urgent:  # since its beginning was being told
+            self._stop.is_heeded = True
+            return self._stop.status, self._stop.words
         limit = seconds_allowed(cell) or self._step_seconds
         work = asyncio.ensure_future(client.async_execute_cell(cell, index))
         saving = asyncio.ensure_future(self._autosave(client))
@@ -309,11 +314,14 @@ class Execution:
             return "kernel-died", self._why_died
         return "completed", ""
 
-    def _tell(self, event: StepEvent) -> None:
-        """Have an event kept: a beginning at once, an end with what begins next."""
-        self._untold.append(event)
-        if event.finished_at is None:
-            self._tell_all()
+    async def _unless_it_must_end(self, kernel: Kernel, work: Callable[[], None]) -> None:
+        """Wait for what the log is told or asked, which may be away. The kernel does not wait for
+        it once the run must end: others may be about to go on with the run.
+        """
+        working = asyncio.ensure_future(asyncio.to_thread(work))
+        if not await self._is_done(working, None):
+            await kernel.leave(self._stop.status)
+        await working
 
     def _tell_all(self) -> None:
         told, self._untold = self._untold, []
