@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -67,11 +67,14 @@ class Lab:
 
     def kernels(self) -> list[psutil.Process]:
         """The processes of the kernels that run now."""
-        return [
-            child
-            for child in self.process.children(recursive=True)
-            if child.name() == "imt-kernel" or any("ipykernel" in part for part in child.cmdline())
-        ]
+        return [child for child in self.process.children(recursive=True) if _is_kernel(child)]
+
+
+def _is_kernel(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+        cold = any("ipykernel" in part for part in process.cmdline())
+        return cold or process.name() == "imt-kernel"
+    return False
 
 
 def a_workspace(folder: Path) -> Path:

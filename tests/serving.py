@@ -19,6 +19,8 @@ from servers import until
 from terminal import IMT
 
 from imtkit.config import load_settings
+from imtkit.kit import Desk, intake
+from imtkit.kit.intake import Progress
 from imtkit.web import server
 
 TOKEN = "a-token-of-the-tests"
@@ -78,6 +80,11 @@ class Served:
         """The value of a metric that has no labels."""
         lines = self.get("metrics").text.splitlines()
         return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
+
+
+def handled(desk: Desk, since: Progress, **how: Any) -> Progress:
+    """How far it is when the next kept deliveries are alerts, and the log says so."""
+    return intake.mark(desk, intake.handle_next(desk, since, **how))
 
 
 @contextmanager

@@ -82,12 +82,15 @@ def source_named(settings: Settings, name: str) -> SourceSettings:
     raise NotFoundError.of("Alert source", name, (*known, *KINDS))
 
 
-def playbook(settings: Settings) -> Playbook:
+def playbook(settings: Settings, *, known: Playbook | None = None) -> Playbook:
     """The workspace's rules, silences and runbooks, read now, for as many deliveries as follow.
 
-    ConfigError names the rule or the silence that cannot be meant.
+    What is ``known`` from before is kept as far as it still holds. ConfigError names the rule or
+    the silence that cannot be meant.
     """
-    return Playbook(rulebook_from_settings(settings), tuple(runbooks.list_(settings)))
+    known = known or Playbook()
+    books = tuple(runbooks.list_(settings, known=known.runbooks))
+    return Playbook(rulebook_from_settings(settings), books, known.going)
 
 
 def checked_playbook(settings: Settings) -> Playbook:

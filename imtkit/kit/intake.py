@@ -22,7 +22,6 @@ from datetime import datetime, timedelta
 
 from imtkit import config
 from imtkit.alerts import sns
-from imtkit.alerts.going import Going
 from imtkit.alerts.payloads import Delivery, delivery_from
 from imtkit.alerts.pipeline import Playbook, labels_of
 from imtkit.alerts.rules import Silence, does_match, rulebook_from_settings
@@ -113,8 +112,9 @@ class Progress:
 
     ``through`` is the position in the workspace's chain up to which all are; ``marks`` counts
     the entries that say so. ``handled`` and ``refused`` count deliveries since this process
-    began; ``incidents`` are those in which the last ones asked for runs. ``going`` is what was
-    read of the runs in them, so that no long incident is read again from its beginning.
+    began; ``incidents`` are those in which the last ones asked for runs. ``is_marked``: the log
+    says how far this is. ``book`` is what the last ones were handled by, with what was read of
+    runs that go on, so that neither is read again from its beginning.
     """
 
     through: int = 0
@@ -122,7 +122,8 @@ class Progress:
     handled: int = 0
     refused: int = 0
     incidents: frozenset[str] = frozenset()
-    going: Going = field(default_factory=Going, compare=False, repr=False)
+    is_marked: bool = True
+    book: Playbook | None = field(default=None, compare=False, repr=False)
 
 
 def read(
@@ -265,7 +266,7 @@ def handle_next(
     most: int = 100,
     is_over: Callable[[], bool] = lambda: False,
 ) -> Progress:
-    """Turn the next kept deliveries into alerts, in their order; how far it came.
+    """Turn the next kept deliveries into alerts, in their order; how far it came (see ``mark``).
 
     At most ``most`` at a time, some of them together; none are begun once ``is_over``. A delivery
     that cannot become alerts is set aside as ``delivery.refused`` and holds up no other.
@@ -278,11 +279,9 @@ def handle_next(
             if is_over():
                 break
             if kept := [entry for entry in page if entry.type == "delivery.received"]:
-                book = book or replace(alerts.playbook(desk.settings), going=done.going)
-                done = _handled(desk, kept, book, done)
+                book = book or alerts.playbook(desk.settings, known=done.book)
+                done = replace(_handled(desk, kept, book, done), book=book, is_marked=False)
             done = replace(done, through=page[-1].n)
-        if done.handled + done.refused > begun_at.handled + begun_at.refused:
-            done = _marked(desk, done)
     except StoreError:
         if done.through == begun_at.through:
             raise
@@ -379,11 +378,15 @@ def refused_key(place: int) -> str:
     return f"delivery/refused/{place}"
 
 
-def _marked(desk: Desk, done: Progress) -> Progress:
-    """Say in the log how far it is; where another server said so first, what that one said."""
+def mark(desk: Desk, done: Progress) -> Progress:
+    """Say in the log how far it is, unless it does; where another server said so first, what that
+    one said. Until then a server that dies has it all handled again, which changes nothing.
+    """
+    if done.is_marked:
+        return done
     key, data = _mark_key(done.marks + 1), {"through": done.through}
-    (mark,) = desk.store.append(WORKSPACE, desk.draft("deliveries.handled", data, key=key))
-    return _beyond(done, done.marks + 1, mark)
+    (told,) = desk.store.append(WORKSPACE, desk.draft("deliveries.handled", data, key=key))
+    return replace(_beyond(done, done.marks + 1, told), is_marked=True)
 
 
 def _up_to_date(desk: Desk, known: Progress) -> Progress:

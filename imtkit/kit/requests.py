@@ -21,7 +21,7 @@ from imtkit.kit.runs import (
     the_run,
 )
 from imtkit.kit.turns import UNFINISHED
-from imtkit.model.entries import Draft
+from imtkit.model.entries import AUTOMATION, Draft, is_automation
 from imtkit.model.entry_data import number_of, text_of
 from imtkit.model.incident import QUEUED, Incident, Run
 from imtkit.runs import lease as leases
@@ -173,9 +173,11 @@ def carry_out(
     Called again, after the death of the worker that was at it: what never began begins; what
     stopped with its worker is resumed, on a new kernel; all else is as it should be, and stays.
     An error that is not ``retryable`` and kept it from beginning, or from going on, ends it as
-    failed: a person may mend the reason and resume it.
+    failed: a person may mend the reason and resume it. It is carried out in the name of whoever
+    asked for it: a person, or a rule.
     """
     run = find(desk, asked)
+    desk = _in_the_name_of(desk, run)
     if run.status == QUEUED:
         return _begin(desk, asked, run, on_step=on_step, control=control)
     run = _without_the_dead(desk, run, is_gone)
@@ -189,6 +191,11 @@ def carry_out(
         if not error.retryable:
             _give_up(desk, run, error)
         raise
+
+
+def _in_the_name_of(desk: Desk, run: Run) -> Desk:
+    actor = f"{AUTOMATION}{run.rule}" if run.rule else run.actor
+    return desk.acting_as(actor, "alert" if is_automation(actor) else desk.source)
 
 
 @contextmanager

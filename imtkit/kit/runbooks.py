@@ -23,12 +23,16 @@ from imtkit.runs.runbook import (
 )
 
 
-def list_(settings: Settings) -> list[Runbook]:
-    """Every runbook, the workspace's own and those that ship; broken files are left out."""
+def list_(settings: Settings, *, known: Sequence[Runbook] = ()) -> list[Runbook]:
+    """Every runbook, the workspace's own and those that ship; broken files are left out.
+
+    Those of the ``known`` ones whose files are as they were need not be understood again.
+    """
     found = []
+    then = {runbook.path: runbook for runbook in known}
     for path in runbook_paths(settings.runbook_folders):
         try:
-            found.append(read_runbook(path))
+            found.append(read_runbook(path, known=then.get(path)))
         except InputError:
             continue  # the linter names it; a list must not fail because of one file
     return found

@@ -26,6 +26,7 @@ from imtkit.lab.run_handlers import run_routes
 from imtkit.lab.runs import ServerRuns
 from imtkit.runs.lifeline import end_with
 from imtkit.runs.pool import Pool
+from imtkit.runs.runbook import USUAL_KERNEL
 
 _AWAY_SECONDS = 2.0
 """How long until a folder that cannot be written is tried again."""
@@ -98,6 +99,8 @@ class ImtkitExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server's t
         self.pool.start()
         serverapp.web_app.settings[WARM_KERNELS] = self.pool
         await self.runs.start(settings)
+        if self.is_headless:
+            self.runs.keep_spare(USUAL_KERNEL)
         try:
             self.queued.start(settings)
         except ImtkitError as error:

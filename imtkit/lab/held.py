@@ -15,8 +15,10 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_server.serverapp import ServerApp
 from tornado.web import HTTPError
 
+from imtkit.lab.kernels import WARM_KERNELS
 from imtkit.lab.office import Office
 from imtkit.runs.kernels import Wanted
+from imtkit.runs.pool import Pool
 
 Answer = TypeVar("Answer")
 
@@ -60,6 +62,15 @@ class Ahead:
         return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """A kernel that is up, of which no run knows yet."""
+
+    name: str
+    cwd: Path
+    kernel: str
+
+
 class HeldKernels:
     """The kernels of this server's runs, by run. Used on the server's event loop alone.
 
@@ -68,14 +79,46 @@ class HeldKernels:
     """
 
     def __init__(self, server: ServerApp, office: Office) -> None:
+        self._server = server
         self._kernels = server.kernel_manager
         self._sessions = server.session_manager
         self._office = office
         self._held: dict[str, Held] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._spare: Spare | None = None
+
+    async def keep_spare(self, name: str, cwd: Path) -> None:
+        """Have one kernel more up than the runs need, while the pool has some that are ready: the
+        next run need not even wait for a claim. To be called now and then.
+        """
+        spare = self._spare
+        if spare is not None:
+            if await self._is_good(spare) or spare is not self._spare:
+                return
+            self._spare = None
+        pool: Pool | None = self._server.web_app.settings.get(WARM_KERNELS)
+        if pool is not None and pool.has_ready:
+            self._spare = Spare(name, cwd, await self._start_unnamed(name, cwd))
+
+    async def _is_good(self, spare: Spare) -> bool:
+        """Whether a kernel that is asked for now would be no other than this; else it is ended."""
+        with suppress(HTTPError, KeyError):  # it has ended by itself
+            provisioner = self.manager(spare.kernel).provisioner
+            if await asyncio.to_thread(getattr, provisioner, "is_fresh", False):
+                return True
+            await self._kernels.shutdown_kernel(spare.kernel, now=True)
+        return False
 
     async def start_ahead(self, name: str, cwd: Path) -> str:
         """A kernel for a run of which nothing else is known yet; its id."""
+        spare = self._spare
+        if spare is not None and (spare.name, spare.cwd) == (name, cwd):
+            self._spare = None
+            if await self._is_good(spare):
+                return spare.kernel
+        return await self._start_unnamed(name, cwd)
+
+    async def _start_unnamed(self, name: str, cwd: Path) -> str:
         own = dict(os.environ)  # a copy, to which its run's are added later
         return str(await self._kernels.start_kernel(kernel_name=name, env=own, cwd=str(cwd)))
 

@@ -14,6 +14,7 @@ from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from traitlets import CaselessStrEnum, default
 from traitlets.utils.importstring import import_item
 
+from imtkit.runs.forkserver import NO_HISTORY
 from imtkit.runs.leftovers import socket_folder
 from imtkit.runs.pool import Pool
 
@@ -60,7 +61,7 @@ class QuietKernelManager(ServerKernelManager):  # type: ignore[misc]  # its type
         """The kernel's command line; one more option where the kernel is IPython's."""
         command: list[str] = super().format_kernel_cmd(extra_arguments)
         if any("ipykernel" in part for part in command):
-            command.append("--HistoryManager.hist_file=:memory:")
+            command.append(NO_HISTORY)
         return command
 
 

@@ -16,7 +16,6 @@ from imtkit.kit import Desk, requests
 from imtkit.kit.runs import Control, OnStep
 from imtkit.lab.office import SOURCE, Office
 from imtkit.lab.runs import SERVER, Asked, Job, ServerRuns
-from imtkit.model.entries import AUTOMATION, is_automation
 from imtkit.model.incident import Run
 from imtkit.runs.lease import this_process
 from imtkit.runs.queue import Request
@@ -124,9 +123,6 @@ class QueuedRuns:
 
     def _carry_out(self, request: Request) -> None:
         """In the queue's thread: hand the run to the server, and wait for what becomes of it."""
-        run = self._office.now(lambda desk: requests.find(desk, request), actor=AUTOMATION)
-        actor = f"{AUTOMATION}{run.rule}" if run.rule else run.actor
-        source = "alert" if is_automation(actor) else SOURCE
         failed: list[ImtkitError] = []
 
         def task(desk: Desk, on_step: OnStep, control: Control) -> Run:
@@ -138,7 +134,7 @@ class QueuedRuns:
                 failed.append(error)
                 raise
 
-        asked = Asked(actor, source, _unheard, at_end=requests.WORKER_ENDS)
+        asked = Asked(SERVER, SOURCE, _unheard, at_end=requests.WORKER_ENDS)
 
         async def begin() -> Job:
             return self._runs.begin(task, asked, Control())

@@ -91,6 +91,7 @@ class ServerRuns:
         self._going_on: set[str] = set()
         self._renewed: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
+        self._sparing: asyncio.Task[None] | None = None
         self._is_ending = False
         self._sender = Sender(lambda task: office.now(task, actor=SENDER))
 
@@ -103,11 +104,22 @@ class ServerRuns:
         self._sender.start(settings)
         self._hands.submit(load_engine)  # the first run need not wait for the imports
 
+    def keep_spare(self, kernel_name: str) -> None:
+        """From now on have a kernel up before a run wants it: where nobody wonders whose it is."""
+        self._sparing = asyncio.create_task(self._keep_spare(kernel_name))
+
+    async def _keep_spare(self, name: str) -> None:
+        while True:
+            with suppress(Exception):  # the run that wants one says what is wrong
+                await self._kernels.keep_spare(name, self._settings.root)
+            await asyncio.sleep(_LOOK_SECONDS)
+
     async def close(self) -> None:
         """End every run as a cancel does, and every kernel that is kept."""
         self._is_ending = True
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in (self._watch, self._sparing):
+            if task is not None:
+                task.cancel()
         for job in self._jobs:
             if not job.done.cancel():
                 job.control.stop.ask("cancelled", job.asked.at_end)

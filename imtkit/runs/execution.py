@@ -178,15 +178,18 @@ class Execution:
 
     async def _start_unless_stopped(self, client: Client, kernel: Kernel) -> bool:
         starting = asyncio.ensure_future(self._start(client, kernel))
-        await asyncio.sleep(0)  # whoever brings the kernel up has begun before this is written
-        self._keeper.save()
-        if await self._is_done(starting, None):
-            await starting
-            return True
-        starting.cancel()
-        await asyncio.wait({starting})
-        self._stop.is_heeded = True
-        return False
+        saving = asyncio.ensure_future(asyncio.to_thread(self._keeper.save))
+        try:
+            is_up = await self._is_done(starting, None)
+            if not is_up:
+                starting.cancel()
+                self._stop.is_heeded = True
+            await asyncio.wait({starting})
+        finally:
+            await saving  # nothing may be changed, or saved again, before
+        if is_up:
+            self._keeper.nb.metadata["language_info"] = starting.result()["language_info"]
+        return is_up
 
     async def _is_done(self, work: asyncio.Future[Any], seconds: float | None) -> bool:
         """Whether a piece of work ended before its time was up and before the run must end."""
@@ -195,16 +198,19 @@ class Execution:
         stopping.cancel()
         return work.done()
 
-    async def _start(self, client: Client, kernel: Kernel) -> None:
+    async def _start(self, client: Client, kernel: Kernel) -> Mapping[str, Any]:
+        """What the kernel says of itself, once it is up and heard."""
         self._name_kernel(kernel)
         client.kc = await kernel.start()
         client.kc.allow_stdin = False
+        answering = asyncio.ensure_future(ready(client.kc, kernel, self._start_timeout))
+        await asyncio.sleep(0)  # it has been asked before this is written
         self._name_kernel(kernel)
-        said = await ready(client.kc, kernel, self._start_timeout)
-        self._keeper.nb.metadata["language_info"] = said["language_info"]
+        return await answering
 
     def _name_kernel(self, kernel: Kernel) -> None:
-        if self._conditions.kernel_up is not None:
+        is_known = kernel.pid or kernel.sockets is not None
+        if is_known and self._conditions.kernel_up is not None:
             self._conditions.kernel_up(kernel.pid, kernel.sockets)
 
     async def _cells(self, client: Client, kernel: Kernel) -> str:

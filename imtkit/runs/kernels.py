@@ -14,6 +14,7 @@ from queue import Empty
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imtkit.errors import KernelError
+from imtkit.runs.forkserver import NO_HISTORY
 from imtkit.runs.lease import CONNECTION
 from imtkit.runs.leftovers import socket_folder
 
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
     from jupyter_client.kernelspec import KernelSpecManager
 
-_NO_HISTORY = "--HistoryManager.hist_file=:memory:"
-"""IPython's history on disk would keep every parameter."""
-
 _START_SECONDS = 60.0
+
+_HEARD_SECONDS = 0.1
+"""How long a kernel that has answered is listened to before it is asked once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class OwnKernel:
         cwd = {"cwd": str(self._wanted.cwd)} if self._wanted.cwd is not None else {}
         await self._manager.start_kernel(
             env={**os.environ, **self._wanted.environment},
-            extra_arguments=[_NO_HISTORY],
+            extra_arguments=[NO_HISTORY],
             **cwd,
         )
 
@@ -198,7 +199,7 @@ class BegunKernel(OwnKernel):
         reply = None
         while reply is None:
             with suppress(Empty):
-                reply = await _of(client.get_shell_msg, asked)
+                reply = await _reply_to(client, asked)
             if not await self.is_alive():
                 raise KernelError("The kernel died before it knew whose run it is.")
         if reply["content"]["status"] != "ok":
@@ -216,9 +217,10 @@ async def ready(client: AsyncKernelClient, kernel: Kernel, seconds: float) -> di
     while True:
         asked = client.kernel_info()
         with suppress(Empty):
-            reply = await _of(client.get_shell_msg, asked)
-            # Its publications are heard too, or outputs would be lost.
-            await _of(client.get_iopub_msg, asked)
+            reply = await _reply_to(client, asked)
+            # Its publications must be heard too, or outputs would be lost. New kernels welcome
+            # whoever begins to listen; with others it may be too late for what came before.
+            await client.get_iopub_msg(timeout=_HEARD_SECONDS)
             content: dict[str, Any] = reply["content"]
             return content
         if not await kernel.is_alive():
@@ -227,11 +229,13 @@ async def ready(client: AsyncKernelClient, kernel: Kernel, seconds: float) -> di
             raise KernelError(f"The kernel was not ready after {seconds:g} s.")
 
 
-async def _of(listen: Callable[..., Any], asked: str) -> dict[str, Any]:
-    """The next message about a request; Empty after a second without one."""
+async def _reply_to(client: AsyncKernelClient, asked: str) -> dict[str, Any]:
+    """What the kernel answers to a request; Empty after a second without it."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + 1
     while True:
-        message: dict[str, Any] = await listen(timeout=max(0.0, ends_at - loop.time()))
+        message: dict[str, Any] = await client.get_shell_msg(
+            timeout=max(0.0, ends_at - loop.time())
+        )
         if message["parent_header"].get("msg_id") == asked:
             return message

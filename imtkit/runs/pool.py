@@ -186,6 +186,18 @@ class Pool:
                 fork.kill()
             return None
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether a kernel is ready that nobody has claimed."""
+        generation = self._generation
+        return generation is not None and bool(generation.ready)
+
+    def is_fresh(self, fork: Fork) -> bool:
+        """Whether a kernel lives, and nothing has changed of what it loaded."""
+        with self._lock:
+            generation = self._fresh()
+        return generation is not None and fork.server is generation.server and fork.is_alive
+
     def fork(self, file: str, *, cwd: str, environment: Mapping[str, str | None]) -> Fork | None:
         """A kernel forked now, which begins as any does by reading its connection file.
 

@@ -19,6 +19,10 @@ METADATA = "imtkit"
 """The key of a runbook's own table in the notebook's metadata."""
 
 
+USUAL_KERNEL = "python3"
+"""The kernel of a notebook that names none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runbook:
     """What a notebook says of itself. ``sha256`` is of the file's bytes.
@@ -39,7 +43,7 @@ class Runbook:
     roles: tuple[str, ...] = ()
     severity_hints: tuple[str, ...] = ()
     last_reviewed: str = ""
-    kernel: str = "python3"
+    kernel: str = USUAL_KERNEL
     language: str = "python"
     parameters: tuple[Parameter, ...] = ()
     step_seconds: float | None = None
@@ -52,9 +56,15 @@ class Runbook:
         return any(fnmatchcase(alert, pattern) for pattern in self.alerts)
 
 
-def read_runbook(path: Path) -> Runbook:
-    """The runbook in a file; InputError when the file is not a notebook."""
-    content, document = read_notebook(path)
+def read_runbook(path: Path, *, known: Runbook | None = None) -> Runbook:
+    """The runbook in a file, the ``known`` one where that has not changed since; InputError when
+    the file is not a notebook.
+    """
+    content = _bytes_of(path)
+    sha256 = hashlib.sha256(content).hexdigest()
+    if known is not None and (known.path, known.sha256) == (path, sha256):
+        return known
+    document = _document(path, content)
     metadata = _table(document.get("metadata"))
     own = _table(metadata.get(METADATA))
     cell = next((c for c in code_cells(document) if "parameters" in tags(c)), None)
@@ -62,7 +72,7 @@ def read_runbook(path: Path) -> Runbook:
         name=path.stem,
         path=path,
         title=_text(own.get("title")) or _heading(document) or path.stem,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=sha256,
         owner=_text(own.get("owner")),
         category=_text(own.get("category")),
         services=_texts(own.get("services")),
@@ -71,7 +81,7 @@ def read_runbook(path: Path) -> Runbook:
         roles=_texts(own.get("roles")),
         severity_hints=_texts(_table(own.get("severity")).get("hints")),
         last_reviewed=_text(own.get("last_reviewed")),
-        kernel=_text(_table(metadata.get("kernelspec")).get("name")) or "python3",
+        kernel=_text(_table(metadata.get("kernelspec")).get("name")) or USUAL_KERNEL,
         language=_text(_table(metadata.get("kernelspec")).get("language"))
         or _text(_table(metadata.get("language_info")).get("name"))
         or "python",
@@ -85,14 +95,23 @@ def read_runbook(path: Path) -> Runbook:
 
 def read_notebook(path: Path) -> tuple[bytes, Mapping[str, Any]]:
     """A notebook file's bytes and its document, checked only as far as reading it needs."""
+    content = _bytes_of(path)
+    return content, _document(path, content)
+
+
+def _bytes_of(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
-        document = json.loads(content)
+        return path.read_bytes()
     except OSError as error:
         raise InputError(
             f"The notebook {path} cannot be read: {error.strerror}.",
             hint="Make it a file that you may read.",
         ) from error
+
+
+def _document(path: Path, content: bytes) -> Mapping[str, Any]:
+    try:
+        document = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not a notebook: {error}.",
@@ -103,7 +122,7 @@ def read_notebook(path: Path) -> tuple[bytes, Mapping[str, Any]]:
             f"{path} is not a notebook of format 4.",
             hint="Open and save it in JupyterLab, which brings older formats up to date.",
         )
-    return content, document
+    return document
 
 
 def find_runbook(folders: Sequence[Path], wanted: str) -> Runbook:

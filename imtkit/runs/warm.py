@@ -81,6 +81,15 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # its types are 
             return "cold"
         return "ready" if self.process.fork.folder is not None else "forked"
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether a kernel that is asked for now would be no other than this one is."""
+        pool: Pool | None = getattr(self.parent, "warm_kernels", None)
+        process = self.process
+        return (
+            pool is not None and isinstance(process, ForkedProcess) and pool.is_fresh(process.fork)
+        )
+
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:  # noqa: ANN401
         """Bring a kernel to life; how to talk to it, which a ready one has decided itself.
 

@@ -119,7 +119,8 @@ class Consumer:
         after = intake.handle_next(desk, before, is_over=self._over.is_set)
         self._metrics.handled(after.handled - before.handled, after.refused - before.refused)
         self._progress = after
-        self._enqueue(desk, after.incidents)
+        self._enqueue(desk, after.incidents)  # first: what it asked for waits for nothing else
+        self._progress = intake.mark(desk, after)
         return after.through > before.through
 
     def _enqueue(self, desk: Desk, incidents: frozenset[str]) -> None:

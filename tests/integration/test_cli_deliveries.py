@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from alert_bodies import delivery
 from meanwhile import at
+from serving import handled
 from terminal import Imt, caller
 
 from imtkit.kit import deliveries, intake, open_desk
@@ -41,7 +42,7 @@ def post(*bodies: bytes, source: str = "alertmanager") -> None:
         machine = desk.acting_as("automation/serve", "web")
         kept = [Posted(source, one.decode(), hashlib.sha256(one).hexdigest()) for one in bodies]
         intake.keep(machine, kept)
-        intake.handle_next(machine, intake.progress(machine))
+        handled(machine, intake.progress(machine))
 
 
 def test_it_lists_what_came_and_what_became_of_it(imt: Imt) -> None:

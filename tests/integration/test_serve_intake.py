@@ -14,7 +14,7 @@ from alert_messages import source as source_of
 from clocks import FixedClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import message
+from serving import handled, message
 
 from imtkit.config.alerts import SourceSettings
 from imtkit.contracts import Store
@@ -62,7 +62,7 @@ def test_the_same_body_from_two_senders_is_two_deliveries(at_work: Desk):
 def test_deliveries_become_alerts_in_their_order(at_work: Desk):
     """Incidents are opened as deliveries came, and one entry says how far it is."""
     intake.keep(at_work, [posted(number) for number in range(5)])
-    done = intake.handle_next(at_work, intake.progress(at_work))
+    done = handled(at_work, intake.progress(at_work))
     assert (done.through, done.handled, done.refused, done.marks) == (5, 5, 0, 1)
     services = [at_work.store.incident(one.id).services for one in at_work.store.incidents()]
     assert services[::-1] == [(f"s{number}",) for number in range(5)]
@@ -73,10 +73,10 @@ def test_deliveries_become_alerts_in_their_order(at_work: Desk):
 def test_nothing_new_writes_nothing(at_work: Desk):
     """A pass over nothing but its own marks leaves the log as it is."""
     intake.keep(at_work, [posted(1)])
-    done = intake.handle_next(at_work, intake.progress(at_work))
+    done = handled(at_work, intake.progress(at_work))
     before = types(at_work)
-    done = intake.handle_next(at_work, done)
-    done = intake.handle_next(at_work, done)
+    done = handled(at_work, done)
+    done = handled(at_work, done)
     assert types(at_work) == before
     assert done.through == 2
     assert done.incidents == frozenset()
@@ -87,7 +87,7 @@ def test_only_so_many_are_handled_at_a_time(at_work: Desk):
     intake.keep(at_work, [posted(number) for number in range(25)])
     done = intake.progress(at_work)
     seen = []
-    while (after := intake.handle_next(at_work, done, most=12)).through > done.through:
+    while (after := handled(at_work, done, most=12)).through > done.through:
         seen.append(after.handled - done.handled)
         done = after
     assert seen == [12, 12, 1, 0]
@@ -100,7 +100,7 @@ def test_a_poisoned_delivery_is_set_aside_and_stops_nobody(at_work: Desk):
     intake.keep(at_work, [posted(1, "gone")])
     at_work.store.append(WORKSPACE, odd)
     intake.keep(at_work, [replace(posted(2), body="{", sha256="x"), posted(3)])
-    done = intake.handle_next(at_work, intake.progress(at_work))
+    done = handled(at_work, intake.progress(at_work))
     assert (done.handled, done.refused) == (1, 3)
     refused = [one for one in at_work.store.entries(WORKSPACE) if one.type == "delivery.refused"]
     assert [one.data["delivery"] for one in refused] == [1, 2, 3]
@@ -125,9 +125,9 @@ def test_two_servers_share_the_work(at_work: Desk):
     one = two = intake.progress(at_work)
     for round_ in range(3):
         intake.keep(at_work, [posted(round_ * 10 + number) for number in range(5)])
-        one = intake.handle_next(at_work, one)
+        one = handled(at_work, one)
         before = types(at_work)
-        two = intake.handle_next(at_work, two)
+        two = handled(at_work, two)
         assert types(at_work) == before
         assert two.through >= one.through - 1
     assert (one.handled, two.handled) == (15, 0)
@@ -202,11 +202,11 @@ def test_whatever_write_fails_nothing_is_lost_or_doubled(
         dying = replace(desk, store=Dying(store, writes, is_after))
         try:
             progress = intake.progress(dying)
-            while (after := intake.handle_next(dying, progress)).through > progress.through:
+            while (after := handled(dying, progress)).through > progress.through:
                 progress = after
         except StoreError:
             continue
-    intake.handle_next(desk, intake.progress(desk))
+    handled(desk, intake.progress(desk))
     found = [one for one in store.entries() if one.type == "alert.received"]
     assert sorted(str(one.data["fingerprint"]) for one in found) == [f"{n:016x}" for n in range(4)]
     assert sum(one.type == "incident.opened" for one in store.entries()) == 4
@@ -219,8 +219,8 @@ def test_a_log_that_is_down_is_said_and_costs_nothing(at_work: Desk):
     intake.keep(at_work, [posted(1)])
     dying = replace(at_work, store=Dying(at_work.store, 1, is_after=False))
     with pytest.raises(StoreBusyError):
-        intake.handle_next(dying, Progress())
-    assert intake.handle_next(at_work, Progress()).handled == 1
+        handled(dying, Progress())
+    assert handled(at_work, Progress()).handled == 1
 
 
 def test_a_delivery_is_read_as_of_when_it_came(at_work: Desk, clock: FixedClock):
@@ -232,7 +232,7 @@ def test_a_delivery_is_read_as_of_when_it_came(at_work: Desk, clock: FixedClock)
     came_at = clock.now()
     intake.keep(desk, [Posted("own", '{"title":"Disk full","state":"bad"}', "digest")])
     clock.moment += timedelta(hours=3)
-    intake.handle_next(desk, Progress())
+    handled(desk, Progress())
     (summary,) = desk.store.incidents()
     (alert,) = desk.store.incident(summary.id).alerts
     assert alert.started_at == came_at
@@ -248,7 +248,7 @@ def test_a_sender_that_tells_no_time_is_heard_each_time(at_work: Desk, clock: Fi
         body = f'{{"t":"Disk full","s":"{state}"}}'.encode()
         read = intake.read(source, {}, body, now=clock.now(), certificates=Certificates())
         intake.keep(desk, [read])
-        progress = intake.handle_next(desk, progress)
+        progress = handled(desk, progress)
         clock.moment += timedelta(minutes=5)
     assert progress.handled == 4
     told = [one for one in types(desk) if one.startswith("alert.")]

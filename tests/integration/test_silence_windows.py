@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from alert_bodies import delivery
 from clocks import FixedClock
-from serving import message, serving, with_sources
+from serving import handled, message, serving, with_sources
 
 from imtkit.config import Settings, load_settings
 from imtkit.config.alerts import SourceSettings
@@ -53,7 +53,7 @@ class Sender:
         )
         before = len(list(self.desk.store.entries(WORKSPACE)))
         intake.keep(self.desk, [posted])
-        intake.handle_next(self.desk, intake.progress(self.desk))
+        handled(self.desk, intake.progress(self.desk))
         found = list(self.desk.store.entries(WORKSPACE, after=before))
         return [entry for entry in found if entry.type != "deliveries.handled"]
 
@@ -105,7 +105,7 @@ def test_a_window_that_begins_while_a_delivery_waits_loses_nothing(
     )
     clock.move(seconds=3)
     intake.keep(sender.desk, [early])
-    intake.handle_next(sender.desk, intake.progress(sender.desk))
+    handled(sender.desk, intake.progress(sender.desk))
     assert desk.store.incidents() == []
     clock.move(hours=3)
     sender.send()
