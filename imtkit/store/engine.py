@@ -38,6 +38,11 @@ _WRITE_LOCK = 0x696D74
 """PostgreSQL advisory lock that makes one writer of many; any constant no one else uses."""
 
 
+_IDLE_SHARE = 0.5
+"""Of the time that a writer waits for its turn: how long one that has it may stand still."""
+_LEAST_IDLE_SECONDS = 1.0
+
+
 class SqliteEngine:
     """SQLite in WAL mode, every commit on disk (``synchronous=FULL``) before it returns."""
 
@@ -177,6 +182,13 @@ class PostgresEngine:
         address = address.set(drivername="postgresql+psycopg")
         self.name = address.render_as_string(hide_password=True).replace("+psycopg", "")
         options = {**unless_told(address), "options": f"-c lock_timeout={wait_seconds * 1000:.0f}"}
+        idle = max(_LEAST_IDLE_SECONDS, wait_seconds * _IDLE_SHARE)
+        # Who is frozen or cut off in the midst of a write would keep its turn for hours: for as
+        # long as the server's TCP waits for a host that says nothing.
+        self._take_turn = (
+            f"SELECT set_config('idle_in_transaction_session_timeout', '{idle * 1000:.0f}', true),"
+            f" pg_advisory_xact_lock({_WRITE_LOCK})"
+        )
         self._engine = sa.create_engine(address, pool_pre_ping=True, connect_args=options)
 
     @property
@@ -200,7 +212,7 @@ class PostgresEngine:
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that no other writer is inside of; on disk when it ends."""
         with faults(self.name), self._engine.begin() as connection:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+            connection.exec_driver_sql(self._take_turn)
             yield connection
 
     def close(self) -> None:

@@ -10,8 +10,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -20,9 +22,10 @@ from disks import fill, small_disk_at
 from servers import start_postgres
 from terminal import caller
 
-from imtkit.errors import ChainError, StoreBusyError, StoreError
+from imtkit.errors import ChainError, StoreBusyError, StoreDownError, StoreError
 from imtkit.kit import Desk, evidence
 from imtkit.model.entries import Draft
+from imtkit.model.incident import Incident
 from imtkit.store import open_store
 
 if TYPE_CHECKING:
@@ -109,6 +112,35 @@ def test_a_locked_postgresql_is_busy_too(postgres_log: str) -> None:
                 store.append(incident, note("x"))
         store.append(incident, note("free again"))
         assert [e.n for e in store.entries(incident)] == [1, 2]
+
+
+@pytest.mark.postgres
+def test_a_writer_that_stands_still_loses_its_turn(postgres_log: str) -> None:
+    """Frozen, or cut off in the midst of a write: others write before they would give up. It is
+    told that nothing was stored, and that it may try again.
+    """
+    begun, may_go_on = Event(), Event()
+
+    def decide(_: Incident) -> list[Draft]:
+        begun.set()
+        may_go_on.wait(60)
+        return [note("too late")]
+
+    with ExitStack() as ends:
+        still = ends.enter_context(closing(open_store(f"{postgres_log}?timeout=2")))
+        other = ends.enter_context(closing(open_store(postgres_log)))
+        incident = other.open_incident(opening()).incident
+        writing = ends.enter_context(ThreadPoolExecutor(1)).submit(still.change, incident, decide)
+        ends.callback(may_go_on.set)
+        assert begun.wait(30)
+        other.append(incident, note("meanwhile"))
+        may_go_on.set()
+        with pytest.raises(StoreDownError) as caught:
+            writing.result()
+        assert caught.value.retryable
+        assert still.append(incident, note("again"))[0].n == 3
+        texts = [entry.data.get("text") for entry in other.entries(incident)]
+        assert texts == [None, "meanwhile", "again"]
 
 
 @pytest.mark.postgres
@@ -250,6 +282,7 @@ def frozen(small_disk: Path) -> Iterator[Callable[[], None]]:
 WRITER = """
 import os, sys
 from imtkit.model.entries import Draft
+from imtkit.model.incident import Incident
 from imtkit.store import open_store
 store = open_store(sys.argv[1])
 store.open_incident(Draft("incident.opened", {"title": "Orders fail"}, actor="Ann"))
