@@ -48,6 +48,18 @@ def machine(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
         yield make
 
 
+@pytest.fixture
+def ann(machine: Callable[..., Desk], tmp_path: Path) -> Desk:
+    """Ann Example at a machine that sends its outputs to the folder ``shared``."""
+    return machine("ann", f"file://{tmp_path}/shared")
+
+
+@pytest.fixture
+def bob(machine: Callable[..., Desk], tmp_path: Path) -> Desk:
+    """Bob Example at another machine, which sends to the same folder."""
+    return machine("bob", f"file://{tmp_path}/shared")
+
+
 def answered(desk: Desk, run: Run) -> None:
     """Somebody says yes to what a run asks."""
     [gate] = incidents.get(desk, run.incident).waiting_gates

@@ -15,7 +15,7 @@ import pytest
 import requests
 from buckets import S3, depot_credentials, name_address, s3
 from labs import running_lab
-from machines import answered, machine, notebook, sent
+from machines import ann, answered, bob, machine, notebook, sent
 from notebook_files import code, write_notebook
 from servers import until
 from terminal import Imt, caller
@@ -40,7 +40,7 @@ from imtkit.model.opening import Opening
 from imtkit.model.words import sentence
 from imtkit.runs.queue import Request
 
-__all__ = ["depot_credentials", "machine", "s3"]
+__all__ = ["ann", "bob", "depot_credentials", "machine", "s3"]
 
 
 @pytest.fixture(autouse=True)
@@ -88,12 +88,8 @@ def test_a_run_parks_on_one_machine_and_ends_on_another(
     assert not [name for name in there if "/." in name or name.endswith(".db")]
 
 
-def test_a_record_on_another_machine_has_evidence_and_whole_outputs(
-    machine: Callable[..., Desk], tmp_path: Path
-) -> None:
+def test_a_record_on_another_machine_has_evidence_and_whole_outputs(ann: Desk, bob: Desk) -> None:
     """Nothing is missing of what was sent to a shared folder."""
-    address = f"file://{tmp_path}/shared"
-    ann, bob = machine("ann", address), machine("bob", address)
     parked = runs.start(ann, "asks")
     evidence.keep(
         ann, parked.incident, "Seen", b"by hand", name="seen.txt", media_type="text/plain"
@@ -105,12 +101,8 @@ def test_a_record_on_another_machine_has_evidence_and_whole_outputs(
     assert records.entries_since(incidents.get(bob, parked.incident)) == 0
 
 
-def test_without_its_notebook_a_record_says_what_is_missing(
-    machine: Callable[..., Desk], tmp_path: Path
-) -> None:
+def test_without_its_notebook_a_record_says_what_is_missing(ann: Desk, bob: Desk) -> None:
     """What the other machine has not sent yet is told, and the rest is archived."""
-    address = f"file://{tmp_path}/shared"
-    ann, bob = machine("ann", address), machine("bob", address)
     run = runs.start(ann, "fails")
     record = records.build(bob, run.incident)
     assert any("missing" in problem for problem in record.problems)
@@ -120,14 +112,10 @@ def test_without_its_notebook_a_record_says_what_is_missing(
     assert records.build(bob, run.incident).problems == ()
 
 
-def test_an_older_copy_never_takes_a_newer_ones_place(
-    machine: Callable[..., Desk], tmp_path: Path
-) -> None:
+def test_an_older_copy_never_takes_a_newer_ones_place(ann: Desk, bob: Desk, tmp_path: Path) -> None:
     """The machine that ran the earlier attempt sends nothing any more, and gets the newer one
     before it goes on itself.
     """
-    address = f"file://{tmp_path}/shared"
-    ann, bob = machine("ann", address), machine("bob", address)
     first = runs.start(ann, "fails")
     outputs.send(ann)
     second = resume.resume(bob, first.id)
@@ -145,12 +133,8 @@ def test_an_older_copy_never_takes_a_newer_ones_place(
     assert sent(ann, third) == [1, 2, 3]
 
 
-def test_what_a_person_wrote_into_an_older_copy_is_kept(
-    machine: Callable[..., Desk], tmp_path: Path
-) -> None:
+def test_what_a_person_wrote_into_an_older_copy_is_kept(ann: Desk, bob: Desk) -> None:
     """The newer one takes its place; the other stands beside it."""
-    address = f"file://{tmp_path}/shared"
-    ann, bob = machine("ann", address), machine("bob", address)
     first = runs.start(ann, "fails")
     outputs.send(ann)
     resume.resume(bob, first.id)
@@ -164,11 +148,9 @@ def test_what_a_person_wrote_into_an_older_copy_is_kept(
 
 
 def test_who_takes_a_run_over_elsewhere_has_its_newest_notebook(
-    machine: Callable[..., Desk], tmp_path: Path
+    ann: Desk, bob: Desk, tmp_path: Path
 ) -> None:
     """And what they write into it is sent, as long as it is theirs."""
-    address = f"file://{tmp_path}/shared"
-    ann, bob = machine("ann", address), machine("bob", address)
     run = runs.start(ann, "fails")
     outputs.send(ann)
     taken = handover.take(bob, run.id)
@@ -182,9 +164,8 @@ def test_who_takes_a_run_over_elsewhere_has_its_newest_notebook(
     assert outputs.send(bob).waiting == ()
 
 
-def test_twice_is_once(machine: Callable[..., Desk], tmp_path: Path) -> None:
+def test_twice_is_once(ann: Desk) -> None:
     """What is there already is not sent again, nor told again."""
-    ann = machine("ann", f"file://{tmp_path}/shared")
     run = runs.start(ann, "asks")
     assert outputs.send(ann).files == 3
     assert outputs.send(ann).files == 0
@@ -228,11 +209,8 @@ HANGS = [
 ]
 
 
-def test_a_killed_runs_notebook_is_sent_when_it_was_mended(
-    machine: Callable[..., Desk], tmp_path: Path
-) -> None:
+def test_a_killed_runs_notebook_is_sent_when_it_was_mended(ann: Desk, tmp_path: Path) -> None:
     """While it may still run nothing is sent; once it is known to be lost, its truth is."""
-    ann = machine("ann", f"file://{tmp_path}/shared")
     write_notebook(ann.settings.root / "runbooks" / "hangs.ipynb", HANGS)
     runner = subprocess.Popen(
         [sys.executable, "-c", DIES.replace("fails", "hangs"), str(ann.settings.root)]
@@ -336,11 +314,9 @@ def test_a_depot_that_is_away_costs_no_run(
 
 
 def test_what_was_tampered_with_at_the_address_is_not_taken(
-    machine: Callable[..., Desk], tmp_path: Path
+    ann: Desk, bob: Desk, tmp_path: Path
 ) -> None:
     """The log says what was sent; anything else is refused, and nothing here is touched."""
-    address = f"file://{tmp_path}/shared"
-    ann, bob = machine("ann", address), machine("bob", address)
     run = runs.start(ann, "fails")
     outputs.send(ann)
     path = tmp_path / "shared" / run.incident / Path(run.output_path).name
@@ -352,11 +328,9 @@ def test_what_was_tampered_with_at_the_address_is_not_taken(
 
 
 def test_a_record_that_was_tampered_with_at_the_address_is_not_taken(
-    machine: Callable[..., Desk], tmp_path: Path
+    ann: Desk, bob: Desk, tmp_path: Path
 ) -> None:
     """A file that is not the manifest's, and a manifest that is not the log's."""
-    address = f"file://{tmp_path}/shared"
-    ann, bob = machine("ann", address), machine("bob", address)
     opened = incidents.open_(ann, Opening("The shop is slow")).id
     records.build(ann, opened)
     there = tmp_path / "shared" / opened / "record"
@@ -368,9 +342,8 @@ def test_a_record_that_was_tampered_with_at_the_address_is_not_taken(
     assert not list(bob.folder(opened).glob("*record*/*"))
 
 
-def test_a_server_sends_by_itself(machine: Callable[..., Desk], tmp_path: Path) -> None:
+def test_a_server_sends_by_itself(ann: Desk, tmp_path: Path) -> None:
     """As soon as a run has ended there, without anybody's doing."""
-    ann = machine("ann", f"file://{tmp_path}/shared")
     with running_lab(ann.settings.root, person="Ann Example") as lab:
         until(lambda: reach.server_of(ann.settings), 60)
         lab.post("runs", {"runbook": "fails"})
@@ -407,12 +380,8 @@ def test_a_worker_goes_on_with_what_another_machines_worker_left(
     assert records.build(bob, opened).problems == ()
 
 
-def test_the_archive_shows_another_machines_record(
-    machine: Callable[..., Desk], tmp_path: Path
-) -> None:
+def test_the_archive_shows_another_machines_record(ann: Desk, bob: Desk, tmp_path: Path) -> None:
     """It is listed, and fetched when somebody reads it; also when it was built anew since."""
-    address = f"file://{tmp_path}/shared"
-    ann, bob = machine("ann", address), machine("bob", address)
     opened = incidents.open_(ann, Opening("The shop is slow")).id
     for verb in ("acknowledge", "mitigate", "resolve", "close"):
         fields = {"resolve": {"resolution": "restarted"}, "close": {"cause": "a leak"}}.get(verb)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from buckets import depot_credentials
-from machines import machine, notebook, sent
+from machines import ann, bob, machine, notebook, sent
 from meanwhile import at
 
 from imtkit.errors import ServiceError, StoreDownError
@@ -21,7 +21,7 @@ from imtkit.model.incident import Incident
 from imtkit.model.opening import Opening
 from imtkit.web.office import Office
 
-__all__ = ["depot_credentials", "machine"]
+__all__ = ["ann", "bob", "depot_credentials", "machine"]
 
 FALLS = "The machine fell."
 
@@ -41,11 +41,8 @@ def opened(desk: Desk) -> str:
     return incidents.open_(desk, Opening("The shop is slow")).id
 
 
-def test_evidence_that_is_told_while_all_is_sent_is_sent_next(
-    machine: Callable[..., Desk], tmp_path: Path
-) -> None:
+def test_evidence_that_is_told_while_all_is_sent_is_sent_next(ann: Desk) -> None:
     """A pass between the file and its entry does not see what it is for."""
-    ann = machine("ann", f"file://{tmp_path}/shared")
     incident = opened(ann)
     busy = at(ann, "change", before=lambda: outputs.send(ann))
     evidence.keep(busy, incident, "Seen", b"it", name="seen.txt", media_type="text/plain")
@@ -56,10 +53,9 @@ def test_evidence_that_is_told_while_all_is_sent_is_sent_next(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_record_is_sent_whatever_happens_when_it_is_told(
-    machine: Callable[..., Desk], tmp_path: Path, when: str
+    ann: Desk, tmp_path: Path, when: str
 ) -> None:
     """A pass before the log has it; a kill just after."""
-    ann = machine("ann", f"file://{tmp_path}/shared")
     incident = opened(ann)
     if when == "before":
         records.build(at(ann, "append", before=lambda: outputs.send(ann)), incident)
@@ -71,11 +67,8 @@ def test_a_record_is_sent_whatever_happens_when_it_is_told(
     assert outputs.waiting(ann).waiting == ()
 
 
-def test_a_run_taken_over_while_it_is_sent_is_sent_again(
-    machine: Callable[..., Desk], tmp_path: Path
-) -> None:
+def test_a_run_taken_over_while_it_is_sent_is_sent_again(ann: Desk, tmp_path: Path) -> None:
     """What its new holder writes into the notebook goes, too."""
-    ann = machine("ann", f"file://{tmp_path}/shared")
     run = runs.start(ann, "fails")
     outputs.send(at(ann, "change", before=lambda: handover.take(ann, run.id)))
     assert outputs.waiting(ann).waiting == (run.incident,)
@@ -104,11 +97,8 @@ class Past:
         return fold(incident_id, found.entries[: self._entries])
 
 
-def test_a_run_that_ends_while_other_things_are_sent_is_sent_next(
-    machine: Callable[..., Desk], tmp_path: Path
-) -> None:
+def test_a_run_that_ends_while_other_things_are_sent_is_sent_next(ann: Desk) -> None:
     """Its notebook was not, as it was still running when the pass began."""
-    ann = machine("ann", f"file://{tmp_path}/shared")
     run = runs.start(ann, "fails")
     evidence.keep(ann, run.incident, "Seen", b"it", name="seen.txt", media_type="text/plain")
     entries = incidents.get(ann, run.incident).entries
@@ -120,10 +110,8 @@ def test_a_run_that_ends_while_other_things_are_sent_is_sent_next(
     assert sent(ann, run) == [1]
 
 
-def test_a_record_is_never_a_mixture_of_two(machine: Callable[..., Desk], tmp_path: Path) -> None:
+def test_a_record_is_never_a_mixture_of_two(ann: Desk, bob: Desk, tmp_path: Path) -> None:
     """A file that is not its manifest's keeps that from being sent; the next record is whole."""
-    ann = machine("ann", f"file://{tmp_path}/shared")
-    bob = machine("bob", f"file://{tmp_path}/shared")
     incident = opened(ann)
     with killed() as kill:
         records.build(at(ann, "append", after=kill), incident)
@@ -138,10 +126,9 @@ def test_a_record_is_never_a_mixture_of_two(machine: Callable[..., Desk], tmp_pa
 
 
 def test_outputs_that_cannot_be_written_do_not_make_a_server_take_its_log_for_broken(
-    machine: Callable[..., Desk], tmp_path: Path
+    ann: Desk,
 ) -> None:
     """It is a fault of the sending: the desk stays open, and the log is well."""
-    ann = machine("ann", f"file://{tmp_path}/shared")
     (ann.settings.outputs / ".unsent").write_text("a file is in the way")
     assert ".unsent/.lock cannot be written" in outputs.send_if_possible(ann)
     office = Office(ann.settings)
@@ -155,12 +142,8 @@ def test_outputs_that_cannot_be_written_do_not_make_a_server_take_its_log_for_br
         office.close()
 
 
-def test_a_folder_that_cannot_be_made_is_a_fault_of_the_fetching(
-    machine: Callable[..., Desk], tmp_path: Path
-) -> None:
+def test_a_folder_that_cannot_be_made_is_a_fault_of_the_fetching(ann: Desk, bob: Desk) -> None:
     """An incident's other files are told of, and nobody takes the log for broken."""
-    address = f"file://{tmp_path}/shared"
-    ann, bob = machine("ann", address), machine("bob", address)
     run = runs.start(ann, "fails")
     outputs.send(ann)
     (bob.settings.outputs / run.incident).write_text("a file is in the way")
