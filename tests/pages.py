@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from page_server import Answer, Service
+
+from imtkit.contracts import Message
 
 TOKEN = "canary-token-7a3f"
 STATES = (
@@ -17,6 +21,16 @@ STATES = (
     "major_outage",
 )
 
+MESSAGE = Message(
+    marker="one",
+    incident="INC-2026-0042",
+    title="Orders are slow",
+    status="investigating",
+    body="We are looking into it.",
+    at=datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
+    components={"orders": "partial_outage"},
+)
+LATER = replace(MESSAGE, marker="two", status="identified", body="Found it.")
 
 _MISSING: Answer = (404, {"error": "Not found"})
 

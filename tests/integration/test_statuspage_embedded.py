@@ -8,30 +8,16 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from page_server import FakeTime, Service, serving
-from pages import TOKEN, Cachet2, Cachet3, Statuspage, address_of
+from pages import LATER, MESSAGE, TOKEN, Cachet2, Cachet3, Statuspage, address_of
 
-from imtkit.contracts import Message
 from imtkit.errors import ServiceDownError, ServiceError
 from imtkit.statuspage import EmbeddedPage, Wire, open_statuspage
-
-MESSAGE = Message(
-    marker="one",
-    incident="INC-2026-0042",
-    title="Orders are slow",
-    status="investigating",
-    body="We are looking into it.",
-    at=datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
-    components={"orders": "partial_outage"},
-)
-LATER = replace(MESSAGE, marker="two", status="identified", body="Found it.")
-
 
 PACED = """
 import sys

@@ -14,22 +14,12 @@ from typing import Any
 
 import pytest
 from page_server import FakeTime, Fault, Service, serving
-from pages import TOKEN, Cachet2, Cachet3, Statuspage, address_of
+from pages import LATER, MESSAGE, TOKEN, Cachet2, Cachet3, Statuspage, address_of
 
-from imtkit.contracts import Message, StatusPage
+from imtkit.contracts import StatusPage
 from imtkit.errors import ConfigError, ServiceDownError, ServiceError
 from imtkit.statuspage import Reply, Request, Wire, WireError, open_statuspage
 
-MESSAGE = Message(
-    marker="one",
-    incident="INC-2026-0042",
-    title="Orders are slow",
-    status="investigating",
-    body="We are looking into it.",
-    at=datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
-    components={"orders": "partial_outage"},
-)
-LATER = replace(MESSAGE, marker="two", status="identified", body="Found it.")
 WRITES = ("POST", "PATCH")
 
 Open = Callable[..., StatusPage]
