@@ -6,21 +6,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from terminal import Imt, caller
+from terminal import Imt
 
 AHEAD = (datetime.now(UTC) + timedelta(days=400)).isoformat()
 
 
 @pytest.fixture
-def imt(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Imt:
+def imt(imt: Imt) -> Imt:
     """Calls ``imt`` in the workspace as Ann Example, with one incident in its log."""
-    monkeypatch.chdir(workspace)
-    monkeypatch.setenv("IMT_USER", "Ann Example")
-    call = caller(capsys)
-    assert call("incident", "open", "--title", "Checkout fails").code == 0
-    return call
+    assert imt("incident", "open", "--title", "Checkout fails").code == 0
+    return imt
 
 
 @pytest.mark.parametrize(
