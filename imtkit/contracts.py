@@ -92,9 +92,17 @@ class Store(Protocol):
         ...
 
     def entries(
-        self, incident: str | None = None, *, after: int = 0, limit: int | None = None
+        self,
+        incident: str | None = None,
+        *,
+        after: int = 0,
+        limit: int | None = None,
+        types: Collection[str] = (),
     ) -> Iterator[Entry]:
-        """Entries of one incident with ``n > after``; of all, in order, with ``seq > after``."""
+        """Entries of one incident with ``n > after``; of all, in order, with ``seq > after``.
+
+        Of these ``types`` only, where any are named.
+        """
         ...
 
     def find(self, *keys: str) -> Entry | None:

@@ -155,13 +155,22 @@ class SqlStore:
     # Reading
 
     def entries(
-        self, incident: str | None = None, *, after: int = 0, limit: int | None = None
+        self,
+        incident: str | None = None,
+        *,
+        after: int = 0,
+        limit: int | None = None,
+        types: Collection[str] = (),
     ) -> Iterator[Entry]:
-        """Entries of one incident past position ``after``, or of all past ``seq`` ``after``."""
+        """Entries of one incident past position ``after``, or of all past ``seq`` ``after``; of
+        these ``types``, where any are named.
+        """
         place = entries.c.seq if incident is None else entries.c.n
         wanted = sa.select(entries).order_by(place)
         if incident is not None:
             wanted = wanted.where(entries.c.incident == incident)
+        if types:
+            wanted = wanted.where(entries.c.type.in_(types))
         left = limit
         while left is None or left > 0:
             size = _PAGE if left is None else min(_PAGE, left)

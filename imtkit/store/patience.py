@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 from uuid import uuid4
@@ -73,12 +73,17 @@ class _PatientStore:
         return self._patiently(lambda: self.store.open_incident(told))
 
     def entries(
-        self, incident: str | None = None, *, after: int = 0, limit: int | None = None
+        self,
+        incident: str | None = None,
+        *,
+        after: int = 0,
+        limit: int | None = None,
+        types: Collection[str] = (),
     ) -> Iterator[Entry]:
         if limit is None:
-            return self.store.entries(incident, after=after)
+            return self.store.entries(incident, after=after, types=types)
         found = self._patiently(
-            lambda: list(self.store.entries(incident, after=after, limit=limit))
+            lambda: list(self.store.entries(incident, after=after, limit=limit, types=types))
         )
         return iter(found)
 

@@ -20,14 +20,16 @@ from imtkit.model.entries import Entry
 from imtkit.model.entry_data import text_of
 from imtkit.model.gate_drawing import gate_facts, gate_state_in, gate_title
 from imtkit.model.gates import Gate
-from imtkit.model.incident import Alert, Incident, Summary
+from imtkit.model.incident import Incident, Summary
 from imtkit.model.words import counted, one_line, sentence
 from imtkit.web import archive, moves
+from imtkit.web.alerts import alert_cards
 from imtkit.web.asked import Asked
 from imtkit.web.drawing import status_of
 from imtkit.web.live import Tail
 from imtkit.web.runs import RunCard, queue_of, run_cards
 from imtkit.web.shelf import Shelf
+from imtkit.web.silenced import Silenced
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -99,14 +101,6 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class AlertCard:
-    """An alert, and the runs that rules began because of it: their ids and the rules' names."""
-
-    alert: Alert
-    runs: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Proposed:
     """A runbook that was proposed and has not run here: for which alert, and why only proposed."""
 
@@ -116,7 +110,7 @@ class Proposed:
     command: str
 
 
-async def listed(asked: Asked, tail: Tail, shelf: Shelf) -> Response:
+async def listed(asked: Asked, tail: Tail, shelf: Shelf, silenced: Silenced) -> Response:
     """``/``: incidents by the filters in the address: open ones worst first, then newest first."""
     shown = asked.query("show", "open")
     shown = shown if shown in SHOWN else "open"
@@ -138,6 +132,7 @@ async def listed(asked: Asked, tail: Tail, shelf: Shelf) -> Response:
         return {
             "rows": [_row(desk, shelf, one) for one in found[:_PAGE]],
             "waiting": _asked(desk, shelf) if shown == "open" else [],
+            "held": silenced.count(desk, after) if shown == "open" else 0,
             "last": found[_PAGE - 1].id if more > 0 else "",
             "more": f"{more} or more" if more == _COUNTED else more,
             "levels": levels,
@@ -189,7 +184,7 @@ async def shown(
             "runs": cards,
             "queue": queue_of(desk, shelf) if is_queued else None,
             "proposed": _proposed(incident),
-            "alerts": _alert_cards(incident),
+            "alerts": alert_cards(incident),
             "firing": sum(alert.status == "firing" for alert in incident.alerts),
             "owed": owed(desk, incident),
             "milestones": milestones(incident),
@@ -321,18 +316,6 @@ def _proposed(incident: Incident) -> list[Proposed]:
             alert, reason = text_of(entry, "alert"), text_of(entry, "reason")
             found.setdefault(name, Proposed(name, alert, reason, command))
     return list(found.values())
-
-
-def _alert_cards(incident: Incident) -> list[AlertCard]:
-    """Alerts, those that fire first, the newest first."""
-    begun: dict[str, list[tuple[str, str]]] = {}
-    for entry in incident.entries:
-        if entry.type == "run.requested":
-            asked = (text_of(entry, "run"), text_of(entry, "rule"))
-            begun.setdefault(text_of(entry, "fingerprint"), []).append(asked)
-    cards = [AlertCard(one, tuple(begun.get(one.fingerprint, ()))) for one in incident.alerts]
-    cards.sort(key=lambda card: card.alert.started_at, reverse=True)
-    return sorted(cards, key=lambda card: card.alert.status != "firing")
 
 
 def _lines(incident: Incident, most: int | None) -> Iterator[Line]:

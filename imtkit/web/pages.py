@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imtkit.errors import NotFoundError
-from imtkit.web import archive, deeds, gates, incidents, runs
+from imtkit.web import archive, deeds, gates, incidents, runs, silenced
 from imtkit.web.asked import Works, route
 from imtkit.web.drawing import static
 from imtkit.web.live import Tail, news
@@ -24,10 +24,12 @@ def routes(office: Works) -> list[Route]:
 
     tail = Tail(office)
     shelf = Shelf(tail.changed)
+    held = silenced.Silenced()
     one = "/incidents/{incident}"
     return [
         Route("/static/{name}", _static, methods=["GET"]),
-        route(office, "/", partial(incidents.listed, tail=tail, shelf=shelf)),
+        route(office, "/", partial(incidents.listed, tail=tail, shelf=shelf, silenced=held)),
+        route(office, "/silenced", partial(silenced.listed, tail=tail, silenced=held)),
         route(office, one, partial(incidents.shown, tail=tail, shelf=shelf)),
         *(
             route(office, f"{one}/{rest}", partial(do, tail=tail, shelf=shelf), is_post=True)

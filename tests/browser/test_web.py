@@ -20,6 +20,7 @@ from web_server import TOKEN, Web, ask_change, busy_incident, running_web
 from imtkit.kit import Desk, checklists, gates, incidents, records
 from imtkit.kit.gates import Question
 from imtkit.model.checklist import checklist_of
+from imtkit.model.entries import WORKSPACE
 from imtkit.model.opening import Opening
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.browser
 SCREENSHOTS = os.environ.get("IMT_SCREENSHOTS", "")
 """A folder to keep pictures of the pages in, for somebody to look at."""
 ROOT = Path(__file__).resolve().parents[2]
-SEEN_AGAIN = ("list", "incident", "run", "runs", "trouble", "login")
+SEEN_AGAIN = ("list", "incident", "run", "runs", "silenced", "trouble", "login")
 """The pages that have between them all there is to be seen: axe looks at them in the dark too."""
 LONG = "W" * 3_000
 HOSTILE = f"<img src=x onerror=\"document.title='owned'\"> \u202egnp.exe {LONG}"
@@ -55,6 +56,9 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     for folder in ("runbooks", "outputs"):
         (root / folder).mkdir(parents=True)
     shutil.copy(ROOT / "templates" / "imt.toml", root / "imt.toml")
+    with (root / "imt.toml").open("a") as file:
+        file.write(f'\n[[alerts.silences]]\nreason = "{LONG}"\nmatch = ["quiet=yes"]\n')
+        file.write("ends_at = 2126-01-01T00:00:00Z\n")
     with pytest.MonkeyPatch.context() as patch:
         for name in [one for one in os.environ if one.startswith("IMT_")]:
             patch.delenv(name)
@@ -292,6 +296,10 @@ def everything(bob: Desk, incident_id: str, run: str) -> dict[str, str]:
     )
     gates.open_(bob, bad, Question(HOSTILE[:3000], answers=(LONG[:500], "no"), who=("Ann",)))
     records.build(bob, incident_id)
+    silenced = {"silence": LONG, "until": "2126-01-01T00:00:00.000000Z"}
+    for n in range(25):
+        held = {**(alert if n == 24 else {"name": "DiskFull"}), **silenced, "fingerprint": f"q{n}"}
+        bob.store.append(WORKSPACE, bob.draft("alert.silenced", held))
     return {
         "list": "/",
         "over": "/?show=over",
@@ -302,6 +310,7 @@ def everything(bob: Desk, incident_id: str, run: str) -> dict[str, str]:
         "queued": "/runs/r2",
         "astray": "/nowhere",
         "archive": "/archive",
+        "silenced": "/silenced",
         "trouble": "/incidents/INC-1",
         "login": "/login",
     }

@@ -56,6 +56,21 @@ def opened(store: SqlStore, title: str = "Orders fail", **data: Any) -> str:
 # Appending
 
 
+def test_entries_of_some_types_are_read_alone(store: SqlStore) -> None:
+    """Of one incident or of all, past a place and up to a number, as with any."""
+    first, second = opened(store), opened(store)
+    for n in range(3):
+        store.append(first, note(f"{n}"))
+        store.append(second, note(f"{n}"))
+    types = ("note.added",)
+    assert [entry.n for entry in store.entries(first, types=types)] == [2, 3, 4]
+    assert [entry.n for entry in store.entries(first, after=2, types=types, limit=1)] == [3]
+    assert [entry.seq for entry in store.entries(after=4, types=types)] == [5, 6, 7, 8]
+    both = ("incident.opened", *types)
+    assert list(store.entries(types=both)) == list(store.entries())
+    assert list(store.entries(types=("run.started",))) == []
+
+
 def test_entries_come_back_in_the_order_they_were_appended(store: SqlStore) -> None:
     """Positions count from 1 in the incident and through the whole log, without gaps."""
     first, second = opened(store), opened(store)
