@@ -18,13 +18,14 @@ from imtkit.model.checklist import MIME_TYPE
 from imtkit.model.entries import Entry, utc_text
 from imtkit.model.fold import fold
 from imtkit.model.incident import Incident
+from imtkit.record import Pages, Record, build_record
 from imtkit.store.chain import line_of
 
 START = datetime(2026, 11, 21, 20, 16, 46, tzinfo=UTC)
 BUILT = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 ID = "INC-2026-0042"
 
-__all__ = ["BUILT", "ID", "START", "Log", "example_log", "line_of", "notebook", "png"]
+__all__ = ["BUILT", "ID", "START", "Log", "built", "example_log", "line_of", "notebook", "png"]
 
 
 class Log:
@@ -254,6 +255,19 @@ def _evidence(log: Log, folder: Path, name: str, title: str, kind: str, content:
         "size": len(content),
     }
     log.add("evidence.added", kept)
+
+
+def built(log: Log, folder: Path, pages: Pages | None = None) -> Record:
+    """The record of a log whose files lie in the folder; ``pages`` draws its notebooks."""
+    incident = log.incident
+    return build_record(
+        incident,
+        folder,
+        notebooks=notebooks_of(incident, folder),
+        line_of=line_of,
+        built_at=BUILT,
+        pages=pages,
+    )
 
 
 def notebooks_of(incident: Incident, folder: Path) -> dict[str, Path]:

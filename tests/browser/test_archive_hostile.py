@@ -10,21 +10,19 @@ from pathlib import Path
 
 import pytest
 from record_examples import (
-    BUILT,
     ID,
     MIME_TYPE,
     Log,
+    built,
     code,
     failed,
-    line_of,
     markdown,
     notebook,
-    notebooks_of,
     printed,
     shown,
 )
 
-from imtkit.record import Pages, build_record, verify_record
+from imtkit.record import verify_record
 
 pytestmark = pytest.mark.browser
 
@@ -174,17 +172,9 @@ def record(tmp_path_factory):
     """The record of an incident whose every text is hostile."""
     folder = tmp_path_factory.mktemp("hostile") / ID
     log = hostile_log(folder)
-    incident = log.incident
-    built = build_record(
-        incident,
-        folder,
-        notebooks=notebooks_of(incident, folder),
-        line_of=line_of,
-        built_at=BUILT,
-        pages=Pages(),
-    )
-    assert built.problems == ()
-    return built
+    hostile = built(log, folder)
+    assert hostile.problems == ()
+    return hostile
 
 
 def pages_of(record) -> list[Path]:

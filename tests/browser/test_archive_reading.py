@@ -5,26 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from record_examples import BUILT, Log, example_log, line_of, notebooks_of
-
-from imtkit.record import Pages, build_record
+from record_examples import Log, built, example_log
 
 pytestmark = pytest.mark.browser
 
 PAGE = "20261121T201726Z-http-service.html"
-
-
-def built(log: Log, folder):
-    """The record of a log."""
-    incident = log.incident
-    return build_record(
-        incident,
-        folder,
-        notebooks=notebooks_of(incident, folder),
-        line_of=line_of,
-        built_at=BUILT,
-        pages=Pages(),
-    )
 
 
 @pytest.fixture(scope="module")

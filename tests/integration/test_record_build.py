@@ -11,20 +11,18 @@ from pathlib import Path
 
 import pytest
 from record_examples import (
-    BUILT,
     Log,
+    built,
     code,
     diagnosis,
     example_log,
-    line_of,
     notebook,
-    notebooks_of,
     printed,
 )
 
 from imtkit.contracts import Head
 from imtkit.errors import RecordError
-from imtkit.record import Pages, Record, build_record, verify_record
+from imtkit.record import Pages, verify_record
 from imtkit.record.index import CHECK
 from imtkit.record.manifest import INDEX, LOG, MANIFEST
 
@@ -41,19 +39,6 @@ def folder(tmp_path):
     return tmp_path / "INC-2026-0042"
 
 
-def build(log: Log, folder: Path, pages: Pages | None = None) -> Record:
-    """The record of a log whose files lie in the folder."""
-    incident = log.incident
-    return build_record(
-        incident,
-        folder,
-        notebooks=notebooks_of(incident, folder),
-        line_of=line_of,
-        built_at=BUILT,
-        pages=pages,
-    )
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a record by its path."""
     return {
@@ -66,7 +51,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_record_holds_index_pages_evidence_log_and_manifest(folder, pages):
     """Everything that a reader or an auditor needs is in one folder, and it verifies."""
     log = example_log(folder)
-    record = build(log, folder, pages)
+    record = built(log, folder, pages)
     assert record.index == folder / "record" / "index.html"
     assert record.problems == ()
     assert record.head == Head(log.id, len(log.entries), log.entries[-1].hash)
@@ -81,16 +66,16 @@ def test_a_record_holds_index_pages_evidence_log_and_manifest(folder, pages):
 def test_the_same_log_gives_the_same_bytes(folder, tmp_path, pages):
     """Built twice, by one exporter or by two, a record is the same to the byte."""
     log = example_log(folder)
-    first = contents(build(log, folder, pages).folder)
-    assert contents(build(log, folder, pages).folder) == first
+    first = contents(built(log, folder, pages).folder)
+    assert contents(built(log, folder, pages).folder) == first
     other = tmp_path / "other"
-    assert contents(build(example_log(other), other, Pages()).folder) == first
+    assert contents(built(example_log(other), other, Pages()).folder) == first
 
 
 def test_the_index_says_everything_in_plain_words(folder, pages):
     """Head, times, fields, people, decisions, corrections, what stays open, how to verify."""
     log = example_log(folder)
-    html = build(log, folder, pages).index.read_text(encoding="utf-8")
+    html = built(log, folder, pages).index.read_text(encoding="utf-8")
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
     for words in (
         "Orders API answers slowly",
@@ -112,7 +97,7 @@ def test_the_index_says_everything_in_plain_words(folder, pages):
 
 def test_a_page_says_what_the_log_says_of_its_run(folder, pages):
     """Who, when, with what, and each step's end beside its cell; the checklist as it is now."""
-    record = build(example_log(folder), folder, pages)
+    record = built(example_log(folder), folder, pages)
     html = (record.folder / "20261121T201726Z-http-service.html").read_text(encoding="utf-8")
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
     for words in (
@@ -134,7 +119,7 @@ def test_a_page_says_what_the_log_says_of_its_run(folder, pages):
 def test_the_printed_check_verifies_with_nothing_but_python(folder, pages):
     """The snippet in the index, run in the record's folder, agrees; and it finds a change."""
     log = example_log(folder)
-    record = build(log, folder, pages)
+    record = built(log, folder, pages)
     html = record.index.read_text(encoding="utf-8")
     assert "import hashlib, json" in html
     done = run_check(record.folder)
@@ -158,7 +143,7 @@ def run_check(folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_every_changed_byte_is_found(folder, pages):
     """A flipped bit anywhere, in any file but the manifest, is named by its file."""
-    record = build(example_log(folder), folder, pages)
+    record = built(example_log(folder), folder, pages)
     for name, content in contents(record.folder).items():
         if name == MANIFEST:
             continue
@@ -173,7 +158,7 @@ def test_every_changed_byte_is_found(folder, pages):
 
 def test_missing_and_added_files_are_found(folder, pages):
     """A record is exactly what its manifest names."""
-    record = build(example_log(folder), folder, pages)
+    record = built(example_log(folder), folder, pages)
     (record.folder / "extra.html").write_text("x")
     (record.folder / LOG).unlink()
     problems = verify_record(record.folder)
@@ -188,7 +173,7 @@ def test_missing_and_added_files_are_found(folder, pages):
 @pytest.mark.parametrize("kind", ["cut", "delete", "swap", "insert", "edit", "relink"])
 def test_a_log_rewritten_with_its_manifest_still_fails_on_its_own_chain(folder, pages, kind):
     """Whoever edits log and manifest together is found by the chain, or by an anchor outside."""
-    record = build(example_log(folder), folder, pages)
+    record = built(example_log(folder), folder, pages)
     lines = (record.folder / LOG).read_bytes().splitlines()
     match kind:
         case "cut":
@@ -217,7 +202,7 @@ def test_a_broken_or_missing_notebook_is_said_and_does_not_stop_the_rest(folder,
         (folder / f"{run}.ipynb").write_text(text)
     log.add("run.started", {"run": "r5", "runbook": "b", "output": "gone.ipynb"})
     log.add("run.started", {"run": "r6", "runbook": "b"})
-    record = build(log, folder, pages)
+    record = built(log, folder, pages)
     html = record.index.read_text(encoding="utf-8")
     assert len(record.problems) == 5
     assert html.count("is unreadable") >= 3
@@ -235,7 +220,7 @@ def test_a_run_that_never_ended_is_said_to_have_not_ended(folder, pages):
     log.add("incident.opened", {"title": "T"})
     log.add("run.started", {"run": "r", "runbook": "b", "output": "half.ipynb"})
     log.add("step.started", {"run": "r", "step": "a", "index": 0})
-    record = build(log, folder, pages)
+    record = built(log, folder, pages)
     page = (record.folder / "half.html").read_text(encoding="utf-8")
     assert "had not ended when this record was built" in page
     assert "running" in page
@@ -248,7 +233,7 @@ def test_several_sittings_at_one_notebook_share_its_page(folder, pages):
     path = log.incident.runs[0].output_path
     log.add("run.started", {"run": "sit-2", "runbook": "b", "output": path, "by_hand": True})
     log.add("step.finished", {"run": "sit-2", "step": "after", "status": "completed"})
-    record = build(log, folder, pages)
+    record = built(log, folder, pages)
     pages_made = [name for name in contents(record.folder) if name.endswith(".html")]
     assert len(pages_made) == 2
     html = (record.folder / pages_made[0]).read_text() + (record.folder / pages_made[1]).read_text()
@@ -268,7 +253,7 @@ def test_an_unsaved_notebook_is_said_in_index_manifest_and_page(folder, pages):
         log.add("run.started", sitting)
         for cell in ("a", "b"):
             log.add("step.finished", {"run": run, "step": cell, "status": "completed"})
-    record = build(log, folder, pages)
+    record = built(log, folder, pages)
     said = (
         "The saved notebook is older than the log: 2 cells ran whose results it does not hold. "
         "Save it and build the record again."
@@ -287,7 +272,7 @@ def test_evidence_that_is_not_what_was_kept_is_said_loudly(folder, pages):
     (folder / kept[1].path).unlink()
     log.add("evidence.added", {"title": "x", "path": "../../../etc/passwd", "sha256": "0" * 64})
     log.add("evidence.added", {"title": "nul", "path": "a\0b", "sha256": "0" * 64})
-    record = build(log, folder, pages)
+    record = built(log, folder, pages)
     html = record.index.read_text(encoding="utf-8")
     assert html.count("Do not rely on this evidence") == 4
     assert "its file is not what was kept" in html
@@ -302,14 +287,14 @@ def test_a_record_grows_with_its_log_and_another_logs_record_is_kept(folder, pag
     set beside, never destroyed.
     """
     log = example_log(folder)
-    first = build(log, folder, pages)
+    first = built(log, folder, pages)
     log.add("note.added", {"text": "later"})
-    second = build(log, folder, pages)
+    second = built(log, folder, pages)
     assert second.head.count == first.head.count + 1
     assert [path.name for path in folder.glob("record*")] == ["record"]
     other = Log()
     other.add("incident.opened", {"title": "The log was lost, and begun anew"})
-    build(other, folder, pages)
+    built(other, folder, pages)
     kept = folder / f"record-kept-{second.head.hash[:12]}"
     assert verify_record(kept) == []
     assert verify_record(folder / "record") == []
@@ -320,7 +305,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_a_way_out(folder, page
     folder.parent.mkdir(exist_ok=True)
     folder.write_text("in the way")
     with pytest.raises(RecordError) as caught:
-        build(Log(), folder, pages)
+        built(Log(), folder, pages)
     assert str(folder) in str(caught.value)
     assert caught.value.hint
 
@@ -328,32 +313,27 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_a_way_out(folder, page
 KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
-from record_examples import BUILT, example_log, line_of, notebooks_of
-from imtkit.record import Pages, build_record, verify_record
+from record_examples import built, example_log
+from imtkit.record import Pages, verify_record
 
 folder, pages = Path(sys.argv[1]), Pages()
 log = example_log(folder)
 
-def build():
-    incident = log.incident
-    build_record(incident, folder, notebooks=notebooks_of(incident, folder), line_of=line_of,
-                 built_at=BUILT, pages=pages)
-
-build()
+built(log, folder, pages)
 began = time.monotonic()
-build()
+built(log, folder, pages)
 took = time.monotonic() - began
 for share in range(16):
     child = os.fork()
     if child == 0:
         while True:
-            build()
+            built(log, folder, pages)
     time.sleep(took * (0.1 + share / 8))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     for problem in verify_record(folder / "record"):
         print(share, problem)
-build()
+built(log, folder, pages)
 print("done")
 """
 
@@ -378,11 +358,11 @@ def test_a_builder_killed_at_any_moment_leaves_a_whole_record(folder):
 def test_an_unfinished_draft_and_a_record_stepped_aside_are_cleared_up(folder, pages):
     """What a killed builder leaves on any file system is swept, or put back."""
     log = example_log(folder)
-    record = build(log, folder, pages)
+    record = built(log, folder, pages)
     (folder / ".record-abc").mkdir()
     (folder / ".record-abc" / "index.html").write_text("half")
     record.folder.rename(folder / ".record-aside")
-    build(log, folder, pages)
+    built(log, folder, pages)
     assert verify_record(folder / "record") == []
     assert [path.name for path in folder.glob(".record*")] == [".record.lock"]
 
