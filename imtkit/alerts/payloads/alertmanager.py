@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING, Literal, NotRequired
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
 from imtkit.alerts.payloads.reading import MARK, MOST_ANNOTATION, Form, line, link, text, words
 from imtkit.alerts.payloads.shape import Delivery, Notice, Status
 from imtkit.config.alerts import SourceSettings
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 FORM = Form("an Alertmanager message", "Alertmanager posts JSON of version 4 with a list 'alerts'.")
 MOST_LEFT_OUT = 1_000_000_000
@@ -42,28 +38,13 @@ class _Message(TypedDict):
     truncatedAlerts: NotRequired[int | None]
 
 
-@cache
-def _message() -> TypeAdapter[_Message]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Message)
-
-
-@cache
-def alert_adapter() -> TypeAdapter[Alert]:
-    """What checks one alert."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Alert)
-
-
 def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
     """The alerts of one message."""
-    message = FORM.read(_message(), body)
+    message = FORM.read(_Message, body)
     group = text(message.get("groupKey"))
     notices = tuple(
         notice(alert, place, form=FORM, source=source.name, group=group, at=at)
-        for place, alert in FORM.each(alert_adapter(), message["alerts"], "alerts")
+        for place, alert in FORM.each(Alert, message["alerts"], "alerts")
     )
     return Delivery(notices, left_out(message.get("truncatedAlerts")))
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING, NotRequired
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
@@ -27,9 +26,6 @@ from imtkit.alerts.payloads.reading import (
 )
 from imtkit.alerts.payloads.shape import Delivery, Notice
 from imtkit.config.alerts import SourceSettings
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 FORM = Form(
     "a Datadog message of the recommended template",
@@ -58,16 +54,9 @@ class _Message(TypedDict):
     link: NotRequired[object]
 
 
-@cache
-def _message() -> TypeAdapter[_Message]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Message)
-
-
 def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
     """The alert of one message; none when it is no monitor's, or its transition says neither."""
-    message = FORM.read(_message(), body)
+    message = FORM.read(_Message, body)
     transition = _said(message["transition"]).casefold().removeprefix("re-")
     is_over = transition.endswith("recovered")
     if not is_over and transition not in _FIRING:

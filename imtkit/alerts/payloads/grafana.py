@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING, Literal, NotRequired
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -26,9 +25,6 @@ from imtkit.alerts.payloads.reading import (
 )
 from imtkit.alerts.payloads.shape import Delivery, Notice, Status
 from imtkit.config.alerts import SourceSettings
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 FORM = Form(
     "a Grafana message", "A webhook contact point of Grafana posts JSON with a list 'alerts'."
@@ -53,20 +49,13 @@ class _Message(TypedDict):
     tags: NotRequired[object]
 
 
-@cache
-def _message() -> TypeAdapter[_Message]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Message)
-
-
 def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
     """The alerts of one message."""
-    message = FORM.read(_message(), body)
+    message = FORM.read(_Message, body)
     if "alerts" not in message:
         return _legacy(source.name, message, at)
     group = text(message.get("groupKey"))
-    told = FORM.each(alertmanager.alert_adapter(), message["alerts"], "alerts")
+    told = FORM.each(alertmanager.Alert, message["alerts"], "alerts")
     notices = tuple(
         _with_more(
             alertmanager.notice(alert, place, form=FORM, source=source.name, group=group, at=at),

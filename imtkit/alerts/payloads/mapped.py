@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING
 
 from imtkit.alerts.payloads.reading import (
     MOST_ANNOTATION,
@@ -30,16 +28,6 @@ from imtkit.alerts.payloads.reading import (
 from imtkit.alerts.payloads.shape import Delivery, Notice, Status
 from imtkit.config.alerts import SourceSettings
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
-
-@cache
-def _body() -> TypeAdapter[object]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(object)
-
 
 def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
     """The alerts that the source's paths lead to."""
@@ -47,7 +35,7 @@ def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
         f"a message of '{source.name}'",
         f"imt.toml says in [alerts.sources.{source.name}.fields] where things stand in its JSON.",
     )
-    message = form.read(_body(), body)
+    message = form.read(object, body)
     if not isinstance(message, dict | list):
         raise form.refused("the body is neither an object nor a list")
     path = source.fields.get("alerts", "")

@@ -7,8 +7,7 @@ Source: opsgenie/opsgenie-integration. Create fires; Close and Delete are over; 
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING, NotRequired
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
@@ -24,9 +23,6 @@ from imtkit.alerts.payloads.reading import (
 )
 from imtkit.alerts.payloads.shape import Delivery, Notice, Status
 from imtkit.config.alerts import SourceSettings
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 FORM = Form(
     "an Opsgenie message", "A webhook integration of Opsgenie posts JSON of 'action' and 'alert'."
@@ -54,27 +50,13 @@ class _Alert(TypedDict):
     updatedAt: NotRequired[object]
 
 
-@cache
-def _message() -> TypeAdapter[_Message]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Message)
-
-
-@cache
-def _alert() -> TypeAdapter[_Alert]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Alert)
-
-
 def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
     """The alert of one action; none when it neither begins nor ends one."""
-    message = FORM.read(_message(), body)
+    message = FORM.read(_Message, body)
     status = _ACTIONS.get(message["action"])
     if status is None:
         return Delivery()
-    alert = FORM.check(_alert(), message.get("alert"), "alert")
+    alert = FORM.check(_Alert, message.get("alert"), "alert")
     started_at = FORM.moment(alert.get("createdAt"), "alert.createdAt")
     updated_at = FORM.moment(alert.get("updatedAt"), "alert.updatedAt")
     number = mark(alert["alertId"])

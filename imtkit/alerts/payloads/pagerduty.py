@@ -8,8 +8,7 @@ alert.
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING, NotRequired
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
@@ -25,9 +24,6 @@ from imtkit.alerts.payloads.reading import (
 )
 from imtkit.alerts.payloads.shape import Delivery, Notice
 from imtkit.config.alerts import SourceSettings
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 FORM = Form(
     "a PagerDuty message", "A V3 webhook subscription of PagerDuty posts JSON with an 'event'."
@@ -64,27 +60,13 @@ class _Incident(TypedDict):
     created_at: NotRequired[object]
 
 
-@cache
-def _message() -> TypeAdapter[_Message]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Message)
-
-
-@cache
-def _incident() -> TypeAdapter[_Incident]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Incident)
-
-
 def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
     """The alert of one event; none when it is no news of one."""
-    event = FORM.read(_message(), body)["event"]
+    event = FORM.read(_Message, body)["event"]
     kind = event["event_type"]
     if kind not in (*_FIRING, _RESOLVED):
         return Delivery()
-    incident = FORM.check(_incident(), event.get("data"), "event.data")
+    incident = FORM.check(_Incident, event.get("data"), "event.data")
     happened_at = FORM.moment(event.get("occurred_at"), "event.occurred_at")
     created_at = FORM.moment(incident.get("created_at"), "event.data.created_at")
     is_over = kind == _RESOLVED

@@ -12,11 +12,12 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from imtkit.errors import PayloadError
@@ -59,10 +60,13 @@ class Form:
         """The error for a message in which ``what`` is wrong."""
         return PayloadError(f"This is not {self.name}: {what}.", hint=self.hint)
 
-    def read(self, adapter: TypeAdapter[Read], body: bytes) -> Read:
-        """The message in a body; what is JSON but for single characters is read without them."""
+    def read(self, shape: type[Read], body: bytes) -> Read:
+        """The message of this shape in a body; what is JSON but for single characters is read
+        without them.
+        """
         from pydantic import ValidationError
 
+        adapter = _adapter(shape)
         try:
             try:
                 return adapter.validate_json(body)
@@ -73,22 +77,22 @@ class Form:
         except ValidationError as error:
             raise self.refused(_first(error)[1]) from error
 
-    def check(self, adapter: TypeAdapter[Read], value: object, place: str) -> Read:
-        """A part of a message, checked."""
+    def check(self, shape: type[Read], value: object, place: str) -> Read:
+        """A part of a message, of this shape."""
         from pydantic import ValidationError
 
         try:
-            return adapter.validate_python(value)
+            return _adapter(shape).validate_python(value)
         except ValidationError as error:
             raise self.refused(f"{place}.{_first(error)[1]}") from error
 
     def each(
-        self, adapter: TypeAdapter[Read], values: Sequence[object], place: str
+        self, shape: type[Read], values: Sequence[object], place: str
     ) -> Iterator[tuple[str, Read]]:
         """A list's parts with their places; one by one, so that a million wrong ones are one."""
         for index, value in enumerate(values):
             where = f"{place}.{index}"
-            yield where, self.check(adapter, value, where)
+            yield where, self.check(shape, value, where)
 
     def moment(self, value: object, place: str, *, zoned: bool = False) -> datetime | None:
         """The time that is told; None when there is none. ``zoned``: it must say its zone."""
@@ -99,12 +103,23 @@ class Form:
             raise self.refused(f"{place}: '{what}' is not a time, or has no time zone") from error
 
 
-def json_within(said: str) -> object:
-    """The JSON that a text holds; None when it is prose."""
+def _adapter(shape: type[Read]) -> TypeAdapter[Read]:
+    """What reads a shape."""
+    return _made(cast("Hashable", shape))
+
+
+@cache
+def _made(shape: Any) -> TypeAdapter[Any]:
+    """Made at its first use: that takes a moment, and pydantic."""
     from pydantic import TypeAdapter
 
+    return TypeAdapter(shape)
+
+
+def json_within(said: str) -> object:
+    """The JSON that a text holds; None when it is prose."""
     try:
-        return Form("JSON", "").read(TypeAdapter[object](object), said.encode("utf-8", "replace"))
+        return Form("JSON", "").read(object, said.encode("utf-8", "replace"))
     except PayloadError:
         return None
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING, NotRequired
+from typing import NotRequired
 from urllib.parse import urlsplit
 
 from typing_extensions import TypedDict
@@ -30,9 +29,6 @@ from imtkit.alerts.payloads.reading import (
 )
 from imtkit.alerts.payloads.shape import Delivery, Notice, Status
 from imtkit.config.alerts import SourceSettings
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 FORM = Form("a Sentry message", "An integration of Sentry posts JSON with 'action' and 'data'.")
 
@@ -63,33 +59,12 @@ class _Plugin(TypedDict):
     project_slug: NotRequired[object]
 
 
-@cache
-def _anything() -> TypeAdapter[dict[str, object]]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(dict[str, object])
-
-
-@cache
-def _message() -> TypeAdapter[_Message]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Message)
-
-
-@cache
-def _plugin() -> TypeAdapter[_Plugin]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Plugin)
-
-
 def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
     """The alert of one message; none when it is no news of one."""
-    told = FORM.read(_anything(), body)
+    told = FORM.read(dict[str, object], body)
     if "event" in told and "action" not in told:
-        return Delivery((_by_plugin(source.name, FORM.check(_plugin(), told, "the body"), at),))
-    message = FORM.check(_message(), told, "the body")
+        return Delivery((_by_plugin(source.name, FORM.check(_Plugin, told, "the body"), at),))
+    message = FORM.check(_Message, told, "the body")
     action, data = message["action"], message["data"]
     if "metric_alert" in data:
         return _metric_alert(source.name, action, data, at)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING, Literal, NotRequired
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -27,9 +26,6 @@ from imtkit.alerts.payloads.reading import (
 )
 from imtkit.alerts.payloads.shape import Delivery, Notice, Status
 from imtkit.config.alerts import SourceSettings
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 FORM = Form(
     "an SNS message",
@@ -78,23 +74,9 @@ class _Alarm(TypedDict):
     Trigger: NotRequired[object]
 
 
-@cache
-def _message() -> TypeAdapter[_Message]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Message)
-
-
-@cache
-def _alarm() -> TypeAdapter[_Alarm]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Alarm)
-
-
 def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
     """The alarm of one notification, or the address that confirms a subscription."""
-    message = FORM.read(_message(), body)
+    message = FORM.read(_Message, body)
     topic = line(message["TopicArn"])
     if message["Type"] == "SubscriptionConfirmation":
         if not (confirm := link(message.get("SubscribeURL"))):
@@ -105,7 +87,7 @@ def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
     told = json_within(message["Message"])
     if not (isinstance(told, Mapping) and "AlarmName" in told and "NewStateValue" in told):
         return Delivery(topic=topic)
-    alarm = FORM.check(_alarm(), told, "Message")
+    alarm = FORM.check(_Alarm, told, "Message")
     status = _STATES.get(alarm["NewStateValue"])
     if status is None:
         return Delivery(topic=topic)

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING, NotRequired
+from typing import NotRequired
 from urllib.parse import parse_qs, urlsplit
 
 from typing_extensions import TypedDict
@@ -32,9 +31,6 @@ from imtkit.alerts.payloads.reading import (
 )
 from imtkit.alerts.payloads.shape import Delivery, Notice, Status
 from imtkit.config.alerts import SourceSettings
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 FORM = Form(
     "a Zabbix message of the recommended parameters",
@@ -70,16 +66,9 @@ class _Message(TypedDict):
     link: NotRequired[object]
 
 
-@cache
-def _message() -> TypeAdapter[_Message]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Message)
-
-
 def delivery(source: SourceSettings, body: bytes, at: datetime) -> Delivery:
     """The alert of one message; none when it is an update of one."""
-    message = FORM.read(_message(), body)
+    message = FORM.read(_Message, body)
     status = _STATES.get(message["status"].strip().upper())
     if status is None or _said(message.get("update")) == "1":
         return Delivery()
