@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from imtkit.contracts import Store
 
@@ -39,6 +39,13 @@ class Batch:
             found = store.find(key)
             return found.incident if found else ""
         return self._incidents[key]
+
+    def call(self, names: Mapping[str, str]) -> None:
+        """From now on call incidents so that had another name before they were opened."""
+        for key, incident in self._incidents.items():
+            self._incidents[key] = names.get(incident, incident)
+        for under, home in self.homes.items():
+            self.homes[under] = replace(home, incident=names.get(home.incident, home.incident))
 
     def will_have(self, key: str, incident: str) -> None:
         """Count an entry as there that is written with the batch."""

@@ -5,8 +5,8 @@ is proposed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 
 from imtkit.alerts.going import going_in, set_by_person
@@ -28,6 +28,8 @@ from imtkit.model.fold import foreseen
 from imtkit.model.incident import Incident
 from imtkit.model.words import one_line
 
+_OPENED_TOGETHER = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -44,49 +46,98 @@ class Word:
         return self.draft.type == "alert.received"
 
 
-def write_all(store: Store, words: Sequence[Word], playbook: Playbook) -> list[list[Entry]]:
-    """Store what alerts tell, with all that they start; the entries as stored, for each of them.
-
-    All of one incident is one write, and so is all of those that need not be looked into. Every
-    entry's key is the episode's: who stores the same again, or at the same time, adds nothing.
+@dataclass(frozen=True, slots=True)
+class NewIncident:
+    """An incident that is opened with the first alert's words: its opening entry, and on what
+    grounds its severity is proposed. Until then it is known by a name that is no incident's.
     """
-    words = _within_limits(store, words, playbook)
+
+    draft: Draft
+    grounds: Sequence[Draft] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was stored for each word, and the ids of the incidents that were opened, by name."""
+
+    entries: list[list[Entry]]
+    opened: Mapping[str, str]
+
+
+def write_all(
+    store: Store, words: Sequence[Word], playbook: Playbook, openings: Mapping[str, NewIncident]
+) -> Written:
+    """Store what alerts tell, with all that they start.
+
+    All of one incident is one write, and so is all of those that need not be looked into, and of
+    several that are opened. Every entry's key is the episode's: who stores the same again, or at
+    the same time, adds nothing.
+    """
+    words = _within_limits(store, words, playbook, openings)
     of: dict[str, list[int]] = {}
     for place, word in enumerate(words):
         of.setdefault(word.incident, []).append(place)
     stored: dict[int, list[Entry]] = {}
     blind: dict[str, list[list[Draft]]] = {}
+    new: dict[str, _Change] = {}
     for incident, places in of.items():
         few = [words[place] for place in places]
-        if any(map(_needs_a_look, few)):
-            stored |= zip(places, _changed(store, few), strict=True)
+        if incident in openings:
+            new[incident] = _Change(few, openings[incident].grounds)
+        elif any(map(_needs_a_look, few)):
+            change = _Change(few)
+            told = store.change(incident, change.decide)
+            stored |= zip(places, change.of_each(told), strict=True)
         else:
             blind[incident] = [_started(word) for word in few]
     if blind:
         each = store.append_each({of_: [*chain(*parts)] for of_, parts in blind.items()})
         for incident, parts in blind.items():
             stored |= zip(of[incident], _split(each[incident], parts), strict=True)
-    return [stored[place] for place in range(len(words))]
+    opened = _opened(store, new, openings)
+    for name, (_, *told) in opened.items():
+        stored |= zip(of[name], new[name].of_each(told), strict=True)
+    ids = {name: entries[0].incident for name, entries in opened.items()}
+    return Written([stored[place] for place in range(len(words))], ids)
 
 
-def _changed(store: Store, words: Sequence[Word]) -> list[list[Entry]]:
-    """Store what alerts tell one incident, and what that does to it as it stands then."""
-    parts: list[list[Draft]] = []
+def _opened(
+    store: Store, new: Mapping[str, _Change], openings: Mapping[str, NewIncident]
+) -> dict[str, list[Entry]]:
+    """Open incidents, a few together: who keeps alerts meanwhile waits for no more than these."""
+    names = list(new)
+    entries: list[list[Entry]] = []
+    for start in range(0, len(names), _OPENED_TOGETHER):
+        few = names[start : start + _OPENED_TOGETHER]
+        entries += store.open_each([(openings[one].draft, new[one].decide) for one in few])
+    return dict(zip(names, entries, strict=True))
 
-    def decide(incident: Incident) -> Sequence[Draft]:
-        parts.clear()  # it may be asked again
+
+@dataclass(slots=True)
+class _Change:
+    """What alerts tell one incident, and what that does to it as it stands when it is written."""
+
+    words: Sequence[Word]
+    before: Sequence[Draft] = ()
+    _parts: list[list[Draft]] = field(default_factory=list)
+
+    def decide(self, incident: Incident) -> Sequence[Draft]:
+        """What is written of it; may be asked more than once."""
+        self._parts = []
         known = {entry.key for entry in incident.entries}
-        for word in words:
+        for word in self.words:
             if word.draft.key in known:  # somebody else was first, and wrote what it starts
-                parts.append([word.draft])
+                self._parts.append([word.draft])
                 continue
             drafts = _firing(word, incident) if word.is_firing else _over(word, incident)
             incident = foreseen(incident, drafts, word.desk.clock.now())
             known.add(word.draft.key)
-            parts.append(drafts)
-        return [*chain(*parts)]
+            self._parts.append(drafts)
+        return [*self.before, *chain(*self._parts)]
 
-    return _split(store.change(words[0].incident, decide), parts)
+    def of_each(self, entries: Sequence[Entry]) -> list[list[Entry]]:
+        """Which of the entries that came of it belong to which word."""
+        return _split(entries[len(self.before) :], self._parts)
 
 
 def _split(entries: Sequence[Entry], parts: Sequence[Sequence[Draft]]) -> list[list[Entry]]:
@@ -135,7 +186,9 @@ def _over(word: Word, incident: Incident) -> list[Draft]:
     return [word.draft, word.desk.draft("resolution.proposed", data, key=key)]
 
 
-def _within_limits(store: Store, words: Sequence[Word], playbook: Playbook) -> list[Word]:
+def _within_limits(
+    store: Store, words: Sequence[Word], playbook: Playbook, openings: Collection[str]
+) -> list[Word]:
     """The words, with what their rules may still start, by what the log says now.
 
     What cannot run is found out here, so that it takes no number of the hour, and a storm's
@@ -149,14 +202,14 @@ def _within_limits(store: Store, words: Sequence[Word], playbook: Playbook) -> l
         plans = case.plans if word.is_firing else ()
         if any(map(_at_once, plans)):
             if of not in going:
-                going[of] = playbook.going.of(store, of)
+                going[of] = Counter() if of in openings else playbook.going.of(store, of)
             plans = within_at_once(plans, going[of])
         plans = tuple(_within_the_hour(word.desk, plan, case, playbook) for plan in plans)
         if of in going:
             going[of].update(plan.rule.name for plan in plans if plan.rule and plan.is_run)
         if word.is_firing and case.duties:
             if of not in held:
-                held[of] = set(playbook.going.held(store, of))
+                held[of] = set() if of in openings else set(playbook.going.held(store, of))
             case = alert_roles.to_give(case, held[of])
             held[of].update(duty.role.casefold() for duty in case.duties)
         kept.append(replace(word, case=replace(case, plans=plans)))

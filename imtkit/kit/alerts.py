@@ -28,8 +28,9 @@ from imtkit.kit import alert_roles, alert_runs, incidents, runbooks
 from imtkit.kit.alert_runs import Word
 from imtkit.kit.desk import Desk
 from imtkit.model.entries import AUTOMATION, WORKSPACE, Draft, utc_text
-from imtkit.model.incident import Alert, Incident
+from imtkit.model.incident import Alert
 from imtkit.model.opening import Opening
+from imtkit.model.words import counted
 from imtkit.runs.runbook import Runbook
 
 ALERTMANAGER = SourceSettings("alertmanager", "alertmanager", proof="none")
@@ -158,7 +159,7 @@ def _tell_left_out(desk: Desk, arrival: Arrival, outcomes: Sequence[Outcome]) ->
     name, delivery = arrival.source.name, arrival.delivery
     own = outcomes[len(outcomes) - len(delivery.notices) :]
     for incident_id in dict.fromkeys(one.incident for one in own if one.incident):
-        told = f"{name} left {delivery.left_out} more alerts out of this delivery."
+        told = f"{name} left {counted(delivery.left_out, 'more alert')} out of this delivery."
         latest = max(notice.episode for notice in delivery.notices)
         key = f"{incident_id}/left-out/{latest}/{delivery.left_out}"
         incidents.note(desk, incident_id, told, key=key)
@@ -174,6 +175,8 @@ class _Writing:
     outcomes: list[Outcome] = field(default_factory=list)
     _words: list[Word] = field(default_factory=list)
     _places: list[int] = field(default_factory=list)
+    _openings: dict[str, alert_runs.NewIncident] = field(default_factory=dict)
+    _written: int = 0
 
     def take_in(self, desk: Desk, notice: Notice, around: Surroundings) -> None:
         """Consider one alert; what it tells is written with the others'."""
@@ -184,7 +187,7 @@ class _Writing:
             case "resolve":
                 self._put(Word(desk, case, case.incident, _resolved(desk, case)))
             case "open" | "join":
-                case = _opened(desk, case) if case.action == "open" else case
+                case = self._opened(desk, case) if case.action == "open" else case
                 self._put(Word(desk, case, case.incident, _received(desk, case)))
                 self._remember(desk, case)
         self.outcomes.append(outcome_of(case))
@@ -195,16 +198,31 @@ class _Writing:
         """Write what waits, and start what it starts."""
         if not self._words:
             return
-        words, places = self._words, self._places
-        self._words, self._places = [], []
-        written = alert_runs.write_all(self.store, words, self.playbook)
-        for word, place, entries in zip(words, places, written, strict=True):
+        words, places, openings = self._words, self._places, self._openings
+        self._words, self._places, self._openings = [], [], {}
+        written = alert_runs.write_all(self.store, words, self.playbook, openings)
+        self._call_by_id(written.opened)
+        for word, place, entries in zip(words, places, written.entries, strict=True):
             told = self.outcomes[place]
             runs = tuple(str(e.data["run"]) for e in entries if e.type == "run.requested")
             # Somebody else may have been first, in another incident.
             home = next(e.incident for e in entries if e.key == word.draft.key)
             incident = home if word.is_firing else told.incident
             self.outcomes[place] = replace(told, incident=incident, requested=runs)
+
+    def _opened(self, desk: Desk, case: Case) -> Case:
+        """The case, in an incident that is opened as it is written."""
+        name = f"opened-with-{len(self.outcomes)}"
+        opening = self._openings[name] = _opening(desk, case)
+        return replace(case, incident=name, standing=str(opening.draft.data["severity"]))
+
+    def _call_by_id(self, opened: Mapping[str, str]) -> None:
+        """Incidents that are there now are no longer called by what they were opened with."""
+        self.batch.call(opened)
+        for place in range(self._written, len(self.outcomes)):
+            told = self.outcomes[place]
+            self.outcomes[place] = replace(told, incident=opened.get(told.incident, told.incident))
+        self._written = len(self.outcomes)
 
     def _put(self, word: Word) -> None:
         self._words.append(word)
@@ -246,13 +264,7 @@ def parameters_for(runbook: Runbook, alert: Alert) -> dict[str, Any]:
     return given_values(runbook, {}, alert.labels, alert.annotations)[0]
 
 
-def _opened(desk: Desk, case: Case) -> Case:
-    """The case, with the incident that it opened, or that somebody opened for its like just now."""
-    incident = _open(desk, case)
-    return replace(case, incident=incident.id, standing=incident.severity)
-
-
-def _open(desk: Desk, case: Case) -> Incident:
+def _opening(desk: Desk, case: Case) -> alert_runs.NewIncident:
     notice = case.notice
     opening = Opening(
         title=notice.title,
@@ -262,7 +274,10 @@ def _open(desk: Desk, case: Case) -> Incident:
         summary=notice.annotations.get("description", ""),
         owner=alert_roles.owner_among(case.duties),
     )
-    return incidents.open_(desk, opening, key=case.opening)
+    return alert_runs.NewIncident(
+        incidents.opened(desk, opening, key=case.opening),
+        incidents.grounds_of(desk, opening, key=f"{case.opening}/proposal"),
+    )
 
 
 def _told(notice: Notice) -> dict[str, Any]:

@@ -32,14 +32,24 @@ def open_(
     Severity: as told, else as the measures propose, else the default. ``key`` makes a second
     try return the first incident.
     """
+    draft = opened(desk, opening, key=key, at=at)
+    first = desk.store.open_incident(draft)
+    if grounds := grounds_of(desk, opening, key=f"{first.hash}/proposal"):
+        desk.store.append(first.incident, *grounds)
+    return get(desk, first.incident)
+
+
+def opened(
+    desk: Desk, opening: Opening, *, key: str | None = None, at: datetime | None = None
+) -> Draft:
+    """What is written of an incident that is opened (see ``open_``)."""
     severities = desk.settings.severities
     proposal = severities.propose(opening.measures)
     told = severities.get(opening.severity).name if opening.severity else ""
-    severity = told or (proposal.severity if proposal else severities.default)
     services = [desk.settings.services[s] for s in opening.services if s in desk.settings.services]
     data = {
         "title": opening.title.strip(),
-        "severity": severity,
+        "severity": told or (proposal.severity if proposal else severities.default),
         "mode": opening.mode,
         "category": opening.category,
         "summary": opening.summary,
@@ -48,11 +58,13 @@ def open_(
         "owner": opening.owner or next((s.owner for s in services if s.owner), ""),
         "measures": dict(opening.measures),
     }
-    first = desk.store.open_incident(desk.draft("incident.opened", data, at=at, key=key))
-    if proposal:
-        grounds = _proposed(desk, proposal, key=f"{first.hash}/proposal")
-        desk.store.append(first.incident, grounds)
-    return get(desk, first.incident)
+    return desk.draft("incident.opened", data, at=at, key=key)
+
+
+def grounds_of(desk: Desk, opening: Opening, *, key: str) -> list[Draft]:
+    """On what grounds a severity is proposed for an incident that is opened, if one is."""
+    proposal = desk.settings.severities.propose(opening.measures)
+    return [_proposed(desk, proposal, key=key)] if proposal else []
 
 
 def get(desk: Desk, incident_id: str) -> Incident:

@@ -13,7 +13,7 @@ from imtkit.contracts import Clock, Decide, Fault, Head, Query
 from imtkit.errors import ChainError, InputError, NotFoundError, StoreError, StoreVersionError
 from imtkit.model.entries import CATALOGUE, WORKSPACE, Draft, Entry, utc_from_text, utc_text
 from imtkit.model.expected import Took
-from imtkit.model.fold import fold
+from imtkit.model.fold import fold, foreseen
 from imtkit.model.incident import Incident, Run, Summary
 from imtkit.store import history, projection
 from imtkit.store.chain import canonical, hash_of
@@ -66,13 +66,23 @@ class SqlStore:
 
     def open_incident(self, draft: Draft) -> Entry:
         """Store an opening under the year's next free id, such as INC-2026-0042."""
-        told = _told([draft])
+        return self.open_each([(draft, _nothing_else)])[0][0]
+
+    def open_each(self, openings: Sequence[tuple[Draft, Decide]]) -> list[list[Entry]]:
+        """Store openings, and what each one's ``decide`` says of its incident then, together."""
+        for opening, _ in openings:
+            _told([opening])  # what cannot be stored is refused before it is anybody's turn
         with self._engine.writing() as connection:
-            first = self._by_key(connection, draft.key)
-            if first is not None:
-                return first
-            id_ = projection.next_id(connection, self._clock.now().year)
-            return self._store(connection, id_, told, is_new=True)[0]
+            return [self._opened(connection, *one) for one in openings]
+
+    def _opened(self, connection: sa.Connection, opening: Draft, decide: Decide) -> list[Entry]:
+        first = self._by_key(connection, opening.key)
+        if first is not None:
+            stands = fold(first.incident, self._known(connection, first.incident))
+            return [first, *self._store(connection, first.incident, _told(decide(stands)))]
+        id_ = projection.next_id(connection, self._clock.now().year)
+        stands = foreseen(Incident(id_), [opening], self._clock.now())
+        return self._store(connection, id_, _told([opening, *decide(stands)]), is_new=True)
 
     def _store(
         self,
@@ -105,8 +115,8 @@ class SqlStore:
             self._ask.insert.run_each(connection, rows)
             self._move_head(connection, incident, place[1], place[2])
             if any(_shows_in_lists(row) for row in rows) and incident != WORKSPACE:
-                whole = fold(incident, self._read(connection, incident))
-                projection.write(connection, whole)
+                whole = self._read(connection, incident) if ends else map(_entry, rows)
+                projection.write(connection, fold(incident, whole))
         return stored
 
     def _row(
@@ -356,6 +366,11 @@ class SqlStore:
 def _told(drafts: Sequence[Draft]) -> list[tuple[Draft, str]]:
     """Drafts with their data as it is stored; before it is anybody's turn to write."""
     return [(draft, canonical(draft.data, draft.type).decode()) for draft in drafts]
+
+
+def _nothing_else(_: Incident) -> Sequence[Draft]:
+    """What is decided of an incident that is opened, and no more."""
+    return ()
 
 
 def _shows_in_lists(row: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ import rfc8785
 import sqlalchemy as sa
 from clocks import NOON, FixedClock
 
-from imtkit.contracts import Head, Query
+from imtkit.contracts import Decide, Head, Query
 from imtkit.errors import InputError, NotFoundError, StateError, StoreError
 from imtkit.model.entries import WORKSPACE, Draft
 from imtkit.model.fold import summarise
@@ -239,6 +240,39 @@ def test_an_opening_with_a_known_key_returns_the_first_incident(store: SqlStore)
     draft = Draft("incident.opened", {"title": "x"}, actor="Ann", key="alert/1")
     assert store.open_incident(draft) == store.open_incident(draft)
     assert len(store.incidents()) == 1
+
+
+def test_several_incidents_are_opened_with_what_is_said_of_them(store: SqlStore) -> None:
+    """Each ``decide`` is shown the incident as it is opened, or as it was when it is there already;
+    lists and chains are as if each were opened alone. If one cannot be, none is.
+    """
+    there = store.open_incident(replace(opening("there"), key="o/1"))
+    store.append(there.incident, note("before"))
+    shown: list[Incident] = []
+
+    def told(text: str) -> Decide:
+        def decide(incident: Incident) -> list[Draft]:
+            shown.append(incident)
+            return [note(text, key=f"{text}/{len(incident.entries)}")]
+
+        return decide
+
+    openings = [(replace(opening(f"new {n}"), key=f"o/{n}"), told(f"t{n}")) for n in range(3)]
+    stored = store.open_each(openings)
+    year = there.incident[:-4]
+    ids = [f"{year}0002", there.incident, f"{year}0003"]
+    assert [[e.incident for e in some] for some in stored] == [[one] * 2 for one in ids]
+    assert [one.title for one in shown] == ["new 0", "there", "new 2"]
+    assert [len(one.entries) for one in shown] == [1, 2, 1]
+    assert [one.id for one in shown] == ids
+    assert [one.id for one in store.incidents()] == sorted(ids, reverse=True)
+    before = list(store.entries())
+    unfit = Draft("note", {"text": float("nan")}, actor="Ann")
+    with pytest.raises(InputError):
+        store.open_each([(opening("x"), told("y")), (opening("z"), lambda _: [unfit])])
+    assert list(store.entries()) == before
+    assert store.verify() == []
+    assert store.stale_lists() == []
 
 
 def test_many_retries_at_once_store_one_entry(store: SqlStore) -> None:

@@ -109,7 +109,7 @@ def test_a_redelivery_requests_nothing_twice(desk: Desk, workspace: Path):
     stale = replace(considered(notice, around), action="join", incident=outcome.incident)
     received = desk.draft("alert.received", {}, key=f"{notice.episode}/firing")
     word = alert_runs.Word(machine, stale, outcome.incident, received)
-    alert_runs.write_all(desk.store, [word], alerts.playbook(desk.settings))
+    alert_runs.write_all(desk.store, [word], alerts.playbook(desk.settings), {})
     assert len(list(desk.store.entries())) == before
 
 
@@ -352,7 +352,7 @@ def test_receivers_never_pass_a_limit_together(workspace: Path, clock, log_url: 
     assert sum(entry.type == "alert.received" for entry in entries) == 24
 
 
-WRITES = ("append", "append_each", "change", "open_incident")
+WRITES = ("append", "append_each", "change", "open_each")
 
 
 class FailingStore:

@@ -185,8 +185,8 @@ class Dying:
     def change(self, incident: str, decide: Any) -> Any:
         return self._written(self.store.change, incident, decide)
 
-    def open_incident(self, draft: Draft) -> Any:
-        return self._written(self.store.open_incident, draft)
+    def open_each(self, openings: Any) -> Any:
+        return self._written(self.store.open_each, openings)
 
 
 @settings(max_examples=40)
