@@ -26,6 +26,7 @@ from imtkit.kit.runs import (
 from imtkit.kit.turns import UNFINISHED
 from imtkit.model.entries import Draft
 from imtkit.model.incident import QUEUED, Incident, Run, Summary
+from imtkit.model.words import counted
 from imtkit.runs import lease as leases
 from imtkit.runs.conditions import StepEvent
 from imtkit.runs.lease import process_told, this_process
@@ -173,10 +174,11 @@ def _how(run: Run, executed: ExecutedNotebook, *, is_same_kernel: bool) -> str:
     again = [cell.id for cell in executed.cells if "setup" in cell.tags and cell.id in done]
     words = f"Going on with {run.id} on the same kernel."
     if not is_same_kernel:
-        lost = len(done) - len(again)
+        setup = counted(len(again), "setup cell")
+        lost = counted(len(done) - len(again), "other step")
         words = (
-            f"Going on with {run.id} on a new kernel: {len(again)} setup cells run again; what "
-            f"{lost} other steps made there is gone."
+            f"Going on with {run.id} on a new kernel, beginning again with {setup}; "
+            f"what {lost} made there is gone."
         )
     changed = ", ".join(f"'{titles.get(id_, id_)}'" for id_ in executed.edited)
     return f"{words} Changed since it ran: {changed}." if changed else words
