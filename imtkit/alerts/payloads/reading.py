@@ -109,7 +109,7 @@ def _adapter(shape: type[Read]) -> TypeAdapter[Read]:
 
 
 @cache
-def _made(shape: Any) -> TypeAdapter[Any]:
+def _made(shape: type) -> TypeAdapter[Any]:
     """Made at its first use: that takes a moment, and pydantic."""
     from pydantic import TypeAdapter
 
