@@ -206,15 +206,21 @@ def test_a_person_may_ask_for_a_run_too(shared: Place, worker: Lab) -> None:
     assert (done.status, done.actor) == ("completed", "Bo Berg")
 
 
+def left_behind(labs: ExitStack, place: Place) -> str:
+    """A run whose worker was killed in its step, while another is up; its id."""
+    first = labs.enter_context(running_lab(place.folder))
+    run_id = place.ask("held", rule="slow-shop")
+    place.held_up(run_id)
+    labs.enter_context(running_lab(place.folder))
+    first.process.kill()
+    place.flag.touch()
+    return run_id
+
+
 def test_a_killed_workers_run_is_taken_over(place: Place) -> None:
     """After ``kill -9`` in a step another worker resumes; what ran once is not run again."""
     with ExitStack() as labs:
-        first = labs.enter_context(running_lab(place.folder))
-        run_id = place.ask("held", rule="slow-shop")
-        place.held_up(run_id)
-        labs.enter_context(running_lab(place.folder))
-        first.process.kill()
-        place.flag.touch()
+        run_id = left_behind(labs, place)
         began_at = time.monotonic()
         done = place.ended(run_id)
         assert time.monotonic() - began_at < 40
@@ -297,12 +303,7 @@ def test_on_postgresql_a_killed_workers_run_is_taken_over(
     monkeypatch.setenv("IMT_STORE_URL", postgres_log)
     place = Place(a_workspace(tmp_path / "w"))
     with ExitStack() as labs:
-        first = labs.enter_context(running_lab(place.folder))
-        run_id = place.ask("held", rule="slow-shop")
-        place.held_up(run_id)
-        labs.enter_context(running_lab(place.folder))
-        first.process.kill()
-        place.flag.touch()
+        run_id = left_behind(labs, place)
         done = place.ended(run_id)
         ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname"
         postgres_run(f"{ends} = '{postgres_log.rpartition('/')[2]}'")
