@@ -24,6 +24,7 @@ import servers
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from imtkit.config import load_settings
+from imtkit.kit import Desk, open_desk
 from imtkit.lab import reach
 from imtkit.lab.serve import lab_command
 from imtkit.model.checklist import MIME_TYPE
@@ -82,6 +83,20 @@ def a_workspace(folder: Path) -> Path:
     (folder / "outputs").mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "templates" / "imt.toml", folder)
     return folder
+
+
+@pytest.fixture
+def anns_desk(lab: Lab) -> Iterator[Desk]:
+    """A test's own view of the log of the module's ``lab``, as Ann Example."""
+    with open_desk(lab.workspace, actor="Ann Example") as opened:
+        yield opened
+
+
+@pytest.fixture
+def bos_desk(lab: Lab) -> Iterator[Desk]:
+    """A test's own view of the log of the module's ``lab``, as Bo Berg."""
+    with open_desk(lab.workspace, actor="Bo Berg") as opened:
+        yield opened
 
 
 def until(is_so: Callable[[], object], seconds: float = 60) -> None:

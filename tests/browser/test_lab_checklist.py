@@ -10,7 +10,8 @@ from shutil import copy
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from labs import ROOT, TOKEN, Lab, running_lab, stored_checklist, write_notebook
+from labs import TOKEN, Lab, a_workspace, running_lab, stored_checklist, write_notebook
+from labs import anns_desk as desk
 
 from imtkit.contracts import Query
 from imtkit.kit import Desk, checklists, incidents, open_desk
@@ -20,6 +21,8 @@ from imtkit.model.opening import Opening
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
+
+__all__ = ["desk"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
 
@@ -32,9 +35,7 @@ LIVE = '.imt-live[data-state="live"]'
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab in a workspace, as ``imt lab`` starts it for Ada Lovelace."""
-    workspace = tmp_path_factory.mktemp("workspace")
-    (workspace / "outputs").mkdir()
-    copy(ROOT / "templates" / "imt.toml", workspace)
+    workspace = a_workspace(tmp_path_factory.mktemp("workspace"))
     write_notebook(workspace / "runbooks" / "db-failover.ipynb", "import imtkit as imt\nimt.join()")
     with running_lab(workspace, person=PERSON) as started:
         yield started
@@ -49,13 +50,6 @@ def window(lab: Lab, chromium: Browser) -> Iterator[Page]:
     load(page, lab)
     yield page
     context.close()
-
-
-@pytest.fixture
-def desk(lab: Lab) -> Iterator[Desk]:
-    """The test's own view of the log."""
-    with open_desk(lab.workspace, actor="Ann Example") as opened:
-        yield opened
 
 
 @pytest.fixture

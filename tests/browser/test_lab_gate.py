@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from shutil import copy
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from labs import ROOT, TOKEN, Lab, running_lab, stored_gate, write_notebook
+from labs import TOKEN, Lab, a_workspace, running_lab, stored_gate, write_notebook
+from labs import anns_desk as desk
 
-from imtkit.kit import Desk, gates, incidents, open_desk
+from imtkit.kit import Desk, gates, incidents
 from imtkit.kit.gates import Question
 from imtkit.model.opening import Opening
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
+
+__all__ = ["desk"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
 
@@ -25,18 +27,9 @@ PERSON = "Ada Lovelace"
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab in a workspace, as ``imt lab`` starts it for Ada Lovelace."""
-    workspace = tmp_path_factory.mktemp("workspace")
-    (workspace / "outputs").mkdir()
-    copy(ROOT / "templates" / "imt.toml", workspace)
+    workspace = a_workspace(tmp_path_factory.mktemp("workspace"))
     with running_lab(workspace, person=PERSON) as started:
         yield started
-
-
-@pytest.fixture
-def desk(lab: Lab) -> Iterator[Desk]:
-    """The test's own view of the log."""
-    with open_desk(lab.workspace, actor="Ann Example") as opened:
-        yield opened
 
 
 @pytest.fixture

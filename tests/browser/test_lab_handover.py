@@ -10,21 +10,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from shutil import copy
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
-from labs import KERNEL, ROOT, TOKEN, Lab, running_lab
+from labs import KERNEL, TOKEN, Lab, a_workspace, running_lab
+from labs import bos_desk as desk
 from nbformat.v4 import new_code_cell, new_notebook
 
 from imtkit.config import load_settings
-from imtkit.kit import Desk, gates, handover, incidents, open_desk, records, resume, running
+from imtkit.kit import Desk, gates, handover, incidents, records, resume, running
 from imtkit.lab import reach
 from imtkit.model.incident import Run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
+
+__all__ = ["desk"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -42,9 +44,7 @@ CELLS = (
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A Jupyter server that carries out runs, as ``imt worker`` starts it for Ada Lovelace."""
-    workspace = tmp_path_factory.mktemp("workspace")
-    (workspace / "outputs").mkdir()
-    copy(ROOT / "templates" / "imt.toml", workspace)
+    workspace = a_workspace(tmp_path_factory.mktemp("workspace"))
     cells = []
     for n, (source, tag) in enumerate(CELLS):
         cells.append(new_code_cell(source, id=f"cell-{n}"))
@@ -55,13 +55,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
     with running_lab(workspace, person=PERSON) as started:
         yield started
-
-
-@pytest.fixture
-def desk(lab: Lab) -> Iterator[Desk]:
-    """The test's own view of the log."""
-    with open_desk(lab.workspace, actor="Bo Berg") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -17,12 +17,15 @@ from shutil import copy
 import psutil
 import pytest
 from labs import ROOT, TOKEN, Lab, a_workspace, serving, until
+from labs import bos_desk as desk
 from notebook_files import code, write_notebook
 from terminal import IMT, Called, imt_process
 
 from imtkit.kit import Desk, gates, incidents, open_desk, resume
 from imtkit.model.incident import Run
 from imtkit.runs.lease import process_of
+
+__all__ = ["desk"]
 
 ANN = {"IMT_USER": "Ann Example"}
 PID = "import os\nprint('pid', os.getpid())"
@@ -72,13 +75,6 @@ def imt(lab: Lab) -> Callable[..., Called]:
     return lambda *words, **more: imt_process(
         *words, cwd=lab.workspace, environment={**ANN, **more}
     )
-
-
-@pytest.fixture
-def desk(lab: Lab) -> Iterator[Desk]:
-    """The test's own view of the log."""
-    with open_desk(lab.workspace, actor="Bo Berg") as opened:
-        yield opened
 
 
 def printed(lab: Lab, run: Run) -> dict[str, str]:

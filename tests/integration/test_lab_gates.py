@@ -9,12 +9,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 from labs import Lab, a_workspace, running_lab
+from labs import anns_desk as desk
 
-from imtkit.kit import Desk, changes, gates, incidents, open_desk
+from imtkit.kit import Desk, changes, gates, incidents
 from imtkit.kit.changes import Plan
 from imtkit.kit.gates import Question
 from imtkit.model.entries import utc_text
 from imtkit.model.opening import Opening
+
+__all__ = ["desk"]
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +26,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     workspace = a_workspace(tmp_path_factory.mktemp("workspace"))
     with running_lab(workspace, person="Ada Lovelace") as started:
         yield started
-
-
-@pytest.fixture
-def desk(lab: Lab) -> Iterator[Desk]:
-    """The test's own view of the log."""
-    with open_desk(lab.workspace, actor="Ann Example") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import psutil
 import pytest
 import requests
 from labs import Lab, record_of, serving, until
+from labs import bos_desk as desk
 from notebook_files import code, write_notebook
 from terminal import imt_process
 
@@ -29,6 +30,8 @@ from imtkit.kit import Desk, gates, handover, incidents, open_desk, resume
 from imtkit.lab import reach
 from imtkit.model.incident import Run
 from imtkit.model.opening import Opening
+
+__all__ = ["desk"]
 
 PERSON = "Ada Lovelace"
 ANN = {"actor": "Ann Example"}
@@ -72,13 +75,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One worker for the tests that leave it alive."""
     with serving(a_workspace(tmp_path_factory.mktemp("workspace")), person=PERSON) as started:
         yield started
-
-
-@pytest.fixture
-def desk(lab: Lab) -> Iterator[Desk]:
-    """The test's own view of the log: Bo Berg's."""
-    with open_desk(lab.workspace, actor="Bo Berg") as opened:
-        yield opened
 
 
 def server_of(lab: Lab) -> reach.Server:

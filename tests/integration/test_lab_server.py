@@ -15,11 +15,14 @@ import pytest
 import requests
 from jupyter_client.blocking.client import BlockingKernelClient
 from labs import ROOT, TOKEN, Lab, running_lab, write_notebook
+from labs import anns_desk as desk
 
 from imtkit.kit import Desk, checklists, incidents, open_desk
 from imtkit.model.checklist import checklist_of
 from imtkit.model.entries import utc_text
 from imtkit.model.opening import Opening
+
+__all__ = ["desk"]
 
 NAME = "before-failover"
 
@@ -41,13 +44,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     log = {"IMT_STORE_URL": f"sqlite:///{workspace}/outputs/imt.db?timeout=2"}
     with running_lab(workspace, person="Ada Lovelace", environment=log) as started:
         yield started
-
-
-@pytest.fixture
-def desk(lab: Lab) -> Iterator[Desk]:
-    """The test's own view of the log."""
-    with open_desk(lab.workspace, actor="Ann Example") as opened:
-        yield opened
 
 
 @pytest.fixture
