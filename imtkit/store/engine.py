@@ -18,6 +18,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from imtkit.errors import ChainError, InputError, StoreBusyError, StoreDownError, StoreError
+from imtkit.store.turns import Turns
 
 _FOR_ONCE = "imtkit_for_once"
 """Marks a connection that does not see what is written after it was made."""
@@ -66,6 +67,7 @@ class SqliteEngine:
             self._reader = self._open(address, busy_seconds=10, is_for_reading=True)
         # A log in memory lives on one connection, which threads must share one after another.
         self._alone: AbstractContextManager[object] = RLock() if self.is_memory else nullcontext()
+        self._turns = Turns()
 
     @property
     def dialect(self) -> sa.Dialect:
@@ -133,9 +135,10 @@ class SqliteEngine:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that no other writer is inside of; on disk when it ends."""
-        with faults(self.name), self._alone, self._writer.connect() as connection:
+        here, file = self._first_here(), self._writer.connect
+        with faults(self.name), self._alone, here as asked_at, file() as connection:
             raw: Any = connection.connection.driver_connection
-            self._take_turn(raw)
+            self._take_turn(raw, asked_at)
             try:
                 yield connection
                 raw.execute("COMMIT")
@@ -145,14 +148,24 @@ class SqliteEngine:
                     raw.execute("ROLLBACK")
                 raise
 
-    def _take_turn(self, raw: sqlite3.Connection) -> None:
+    @contextmanager
+    def _first_here(self) -> Iterator[float]:
+        """The turn among this process's own writers; the moment since when it was waited for."""
+        asked_at = time.monotonic()
+        if not self._turns.come(self.wait_seconds):
+            raise sqlite3.OperationalError("database is locked")
+        try:
+            yield asked_at
+        finally:
+            self._turns.give_on()
+
+    def _take_turn(self, raw: sqlite3.Connection, asked_at: float) -> None:
         """Begin a write; asked of the driver itself, for asking is repeated while others write."""
-        began_at = time.monotonic()
         while True:
             try:
                 raw.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                waited = time.monotonic() - began_at
+                waited = time.monotonic() - asked_at
                 if "locked" not in str(error) or waited > self.wait_seconds:
                     raise
                 # Who has waited longer asks more often, or some would wait for ever.

@@ -92,7 +92,7 @@ class SqlStore:
         *,
         is_new: bool = False,
     ) -> list[Entry]:
-        ends = self._ask.ends.run(connection, {"of": incident}).one_or_none()
+        ends = None if is_new else self._ask.ends.run(connection, {"of": incident}).one_or_none()
         if ends is None and not is_new and incident != WORKSPACE:
             raise self._unknown(connection, incident)
         newest = ends.seq if ends else self._ask.newest.run(connection).scalar()
