@@ -168,14 +168,24 @@ class Store(Protocol):
         ...
 
 
+UPDATE_STATUSES = ("investigating", "identified", "monitoring", "resolved")
+COMPONENT_STATES = (
+    "operational",
+    "under_maintenance",
+    "degraded_performance",
+    "partial_outage",
+    "major_outage",
+)
+"""From best to worst."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A status update as a page takes it.
 
     ``marker`` is ours, stable over retries, at most 64 characters, and lets a service be
-    searched for what an earlier try made. ``status`` is investigating, identified, monitoring
-    or resolved; component states are operational, degraded_performance, partial_outage,
-    major_outage, under_maintenance. ``impact`` is none, minor, major or critical.
+    searched for what an earlier try made. ``status`` is one of UPDATE_STATUSES, a component's
+    state one of COMPONENT_STATES. ``impact`` is none, minor, major or critical.
     """
 
     marker: str

@@ -8,13 +8,13 @@ import click
 
 from imtkit.cli.arguments import INCIDENT, PAIR
 from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
+from imtkit.contracts import UPDATE_STATUSES
 from imtkit.model.words import moment_text, one_line
 
 if TYPE_CHECKING:
     from imtkit.contracts import PageState
     from imtkit.model.incident import Update
 
-STATUSES = ("investigating", "identified", "monitoring", "resolved")
 page_option = click.option(
     "--page", default="", metavar="NAME", help="A page of imt.toml; else its first."
 )
@@ -32,7 +32,7 @@ def status() -> None:
     )
 )
 @click.argument("incident_id", type=INCIDENT, metavar="ID")
-@click.option("-s", "--status", "state", type=click.Choice(STATUSES), required=True)
+@click.option("-s", "--status", "state", type=click.Choice(UPDATE_STATUSES), required=True)
 @click.option("-m", "--message", required=True, help="What people outside should know.")
 @click.option("--title", default="", help="Else the incident's own.")
 @click.option("--component", "components", type=PAIR, multiple=True, help="orders=operational")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from imtkit.config import PageSettings, Settings, page_settings, resolve_secret
-from imtkit.contracts import Message, PageState, StatusPage
+from imtkit.contracts import COMPONENT_STATES, UPDATE_STATUSES, Message, PageState, StatusPage
 from imtkit.errors import (
     AuthorityError,
     ConfigError,
@@ -30,14 +30,6 @@ from imtkit.model.incident import Incident, Update
 from imtkit.model.opening import one_of
 from imtkit.statuspage import EmbeddedPage, open_statuspage
 
-STATUSES = ("investigating", "identified", "monitoring", "resolved")
-COMPONENT_STATES = (
-    "operational",
-    "under_maintenance",
-    "degraded_performance",
-    "partial_outage",
-    "major_outage",
-)
 _BY_RANK = {1: ("critical", "major_outage"), 2: ("major", "partial_outage")}
 _OTHERWISE = ("minor", "degraded_performance")
 
@@ -63,7 +55,7 @@ def post(desk: Desk, incident_id: str, words: Words, *, page: str = "") -> Updat
     update is logged as withheld. When the page fails, the update stays in the outbox and the
     page's own error is raised.
     """
-    one_of("status", words.status, STATUSES)
+    one_of("status", words.status, UPDATE_STATUSES)
     for state in words.components.values():
         one_of("component state", state, COMPONENT_STATES)
     if not words.body.strip():

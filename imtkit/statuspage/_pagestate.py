@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from imtkit.contracts import Message
+from imtkit.contracts import COMPONENT_STATES, UPDATE_STATUSES, Message
 from imtkit.model.entries import utc_from_text, utc_text
-from imtkit.statuspage._wording import COMPONENT_STATES, IMPACTS, STATE_OF_IMPACT, STATUSES, worst
+from imtkit.statuspage._wording import IMPACTS, STATE_OF_IMPACT, worst
 
 VERSION = 1
 
@@ -221,7 +221,7 @@ def _incident_from_data(data: Mapping[str, Any]) -> PublicIncident:
     updates = tuple(
         Update(
             str(one["marker"]),
-            _one_of(one["status"], STATUSES),
+            _one_of(one["status"], UPDATE_STATUSES),
             str(one["body"]),
             utc_from_text(one["at"]),
             utc_from_text(one["posted_at"]),

@@ -7,19 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import sha256
 
-from imtkit.contracts import Message
+from imtkit.contracts import COMPONENT_STATES, UPDATE_STATUSES, Message
 from imtkit.errors import InputError, suggestion
 
-STATUSES = ("investigating", "identified", "monitoring", "resolved")
 IMPACTS = ("none", "minor", "major", "critical")
-COMPONENT_STATES = (
-    "operational",
-    "under_maintenance",
-    "degraded_performance",
-    "partial_outage",
-    "major_outage",
-)
-"""From best to worst."""
 STATE_OF_IMPACT = {
     "none": "operational",
     "minor": "degraded_performance",
@@ -44,7 +35,7 @@ def checked(message: Message) -> Message:
 
     A title or body that is too long is cut where the reader sees it.
     """
-    _known("Status", message.status, STATUSES)
+    _known("Status", message.status, UPDATE_STATUSES)
     _known("Impact", message.impact, IMPACTS)
     for service, state in message.components.items():
         _known(f"The state of component '{service}',", state, COMPONENT_STATES)

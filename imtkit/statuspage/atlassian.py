@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from imtkit.contracts import Message, PageIncident, PageState, Receipt
+from imtkit.contracts import COMPONENT_STATES, Message, PageIncident, PageState, Receipt
 from imtkit.errors import ServiceError
 from imtkit.model.entries import utc_from_text
 from imtkit.statuspage._client import Account, Client, Fields
 from imtkit.statuspage._http import Wire
-from imtkit.statuspage._wording import COMPONENT_STATES, STATE_OF_IMPACT, checked, worst
+from imtkit.statuspage._wording import STATE_OF_IMPACT, checked, worst
 
 _NAMESPACE = "imtkit"
 _MOST_MARKERS = 100
