@@ -24,7 +24,7 @@ from imtkit.contracts import Query, Store
 from imtkit.model.entries import Entry
 from imtkit.model.entry_data import text_of, time_of
 from imtkit.model.incident import Incident, Summary
-from imtkit.model.lifecycle import STATUSES
+from imtkit.model.lifecycle import GOING_ON
 from imtkit.model.severity import Severities
 from imtkit.runs.runbook import Runbook
 from imtkit.store.numbered import newest_numbered
@@ -114,8 +114,6 @@ class Surroundings:
         return self.batch.incident_with(self.store, key)
 
 
-_GOING_ON = tuple(status for status in STATUSES if status in ("open", "acknowledged", "mitigated"))
-
 Stage = Callable[[Case, Surroundings], Case]
 
 
@@ -147,7 +145,7 @@ def _ongoing(notice: Notice, around: Surroundings) -> tuple[str, str] | None:
     """The episode of this fingerprint that goes on, and its incident; for a sender that tells
     neither, and may send what it said earlier again.
     """
-    going = Query(statuses=_GOING_ON, modes=("live",), alert=notice.fingerprint)
+    going = Query(statuses=GOING_ON, modes=("live",), alert=notice.fingerprint)
     for service in dict.fromkeys((notice.service, "")):
         for summary in around.store.incidents(replace(going, service=service)):
             if episode := _episode_in(around.store.incident(summary.id), notice):
@@ -222,7 +220,7 @@ def _with_its_service(case: Case, around: Surroundings) -> Case:
     service = case.notice.service
     newest = Query(modes=("live",), service=service, limit=1)
     before = ""
-    for query in (newest, replace(newest, statuses=_GOING_ON)):
+    for query in (newest, replace(newest, statuses=GOING_ON)):
         for one in around.store.incidents(query):
             if _is_joined(one, around):
                 return replace(case, action="join", incident=one.id, standing=one.severity)
@@ -258,7 +256,7 @@ def _severity_if_going_on(incident: str, around: Surroundings) -> str:
 
 def _is_joined(found: Summary | Incident, around: Surroundings) -> bool:
     """Whether alerts join it: it goes on, and something was written in it of late."""
-    return found.status in _GOING_ON and _is_heard_of(found.id, found.opened_at, around)
+    return found.status in GOING_ON and _is_heard_of(found.id, found.opened_at, around)
 
 
 def _is_heard_of(incident: str, opened_at: datetime | None, around: Surroundings) -> bool:

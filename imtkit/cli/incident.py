@@ -15,7 +15,7 @@ from imtkit.cli.face import Face, Noun, everywhere, pass_face, writes
 from imtkit.cli.incident_log import at_option, give_incident, incident_id, log
 from imtkit.errors import MissingFieldsError
 from imtkit.kit.documents import incident_document
-from imtkit.model.lifecycle import CATEGORIES, MODES, STATUSES
+from imtkit.model.lifecycle import CATEGORIES, GOING_ON, MODES, STATUSES
 from imtkit.model.names import meant_by
 from imtkit.model.words import one_line
 
@@ -84,7 +84,7 @@ def list_(face: Face, /, limit: int, is_open: bool, **wanted: str) -> None:
 
     query = Query(limit=limit, **wanted)  # type: ignore[arg-type]
     if is_open and not query.statuses:
-        query = replace(query, statuses=("open", "acknowledged", "mitigated"))
+        query = replace(query, statuses=GOING_ON)
     with face.desk() as desk:
         rows = incidents.list_(desk, query)
         if face.is_json:

@@ -14,9 +14,9 @@ from imtkit.kit.desk import Desk, id_of
 from imtkit.model.entries import Draft, is_automation, utc_text
 from imtkit.model.gates import ANEW, APPROVE, Gate, gate_id
 from imtkit.model.incident import Incident, Summary
+from imtkit.model.lifecycle import GOING_ON
 from imtkit.model.words import moment_text
 
-_OPEN = ("open", "acknowledged", "mitigated")
 _PAGE = 100
 _MOST_RESOLVED = 300
 """How many resolved incidents are looked through, the newest: some workspaces close none."""
@@ -155,7 +155,7 @@ def waiting(
     """
     worst = tuple(level.name for level in desk.settings.severities.levels)
     listed = chain(
-        _listed(desk, Query(statuses=_OPEN, worst_first=worst), most),
+        _listed(desk, Query(statuses=GOING_ON, worst_first=worst), most),
         _listed(desk, Query(statuses=("resolved",)), _MOST_RESOLVED),
     )
     found = [one for row in listed for one in _asked_on(desk, look(desk, row.id))]

@@ -50,7 +50,10 @@ _ENTRY_TYPES: Mapping[str, str] = {
     "review": "incident.reviewed",
     "reopen": "incident.reopened",
 }
-STATUSES = ("open", "acknowledged", "mitigated", "resolved", "closed", "reviewed")
+GOING_ON = ("open", "acknowledged", "mitigated")
+OVER = ("resolved", "closed", "reviewed")
+"""Service is restored: ``Incident.is_over``."""
+STATUSES = (*GOING_ON, *OVER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from imtkit.errors import ConfigError, StoreError
 from imtkit.kit import Desk, requests
 from imtkit.kit.outputs import SENDER
 from imtkit.kit.sender import Sender
-from imtkit.model.lifecycle import STATUSES
+from imtkit.model.lifecycle import GOING_ON
 from imtkit.runs.queue import Queue
 from imtkit.web import astray, entrance, pages
 from imtkit.web.bodies import RETRY
@@ -31,8 +31,6 @@ from imtkit.web.office import Office
 from imtkit.web.probe import Probe
 from imtkit.web.receiver import Receiver
 from imtkit.web.writer import Writer
-
-_LIVE = tuple(status for status in STATUSES if status in ("open", "acknowledged", "mitigated"))
 
 _LAST = {"Connection": "close"}
 _STORE_SECONDS = 3.0
@@ -211,8 +209,8 @@ class Health:
 
 
 def _from_log(desk: Desk) -> Mapping[str, float]:
-    query = Query(statuses=_LIVE, modes=("live",), limit=100_000)
-    runs = [run.status for run in desk.store.runs((*_LIVE, "resolved"))]
+    query = Query(statuses=GOING_ON, modes=("live",), limit=100_000)
+    runs = [run.status for run in desk.store.runs((*GOING_ON, "resolved"))]
     return {
         "incidents": len(desk.store.incidents(query)),
         "queued": runs.count("queued"),

@@ -21,6 +21,7 @@ from imtkit.model.entry_data import text_of
 from imtkit.model.gate_drawing import gate_facts, gate_state_in, gate_title
 from imtkit.model.gates import Gate
 from imtkit.model.incident import Incident, Summary
+from imtkit.model.lifecycle import GOING_ON, OVER
 from imtkit.model.words import counted, one_line, sentence
 from imtkit.web import archive, moves
 from imtkit.web.alerts import alert_cards
@@ -34,9 +35,7 @@ from imtkit.web.silenced import Silenced
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-_OPEN = ("open", "acknowledged", "mitigated")
-_OVER = ("resolved", "closed", "reviewed")
-SHOWN: Mapping[str, tuple[str, ...]] = {"open": _OPEN, "over": _OVER, "all": ()}
+SHOWN: Mapping[str, tuple[str, ...]] = {"open": GOING_ON, "over": OVER, "all": ()}
 _PAGE = 50
 _COUNTED = 1_000
 """How many that come after a page are counted, to say how many there are."""
