@@ -9,7 +9,7 @@ import pytest
 from alert_bodies import delivery
 from meanwhile import at
 from serving import handled
-from terminal import Imt, caller
+from terminal import Imt
 
 from imtkit.kit import deliveries, intake, open_desk
 from imtkit.kit.intake import Posted
@@ -21,14 +21,10 @@ DISKS = {"labels": {"alertname": "DiskFull", "service": "disks"}, "fingerprint":
 
 
 @pytest.fixture
-def imt(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Imt:
+def imt(imt: Imt) -> Imt:
     """Calls ``imt`` in a workspace with a silence."""
-    monkeypatch.chdir(workspace)
-    monkeypatch.setenv("IMT_USER", "Ann Example")
     configure(SILENCE)
-    return caller(capsys)
+    return imt
 
 
 def configure(text: str) -> None:
