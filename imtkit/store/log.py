@@ -80,7 +80,7 @@ class SqlStore:
         if first is not None:
             stands = fold(first.incident, self._known(connection, first.incident))
             return [first, *self._store(connection, first.incident, _told(decide(stands)))]
-        id_ = projection.next_id(connection, self._clock.now().year)
+        id_ = projection.next_id(connection, self._ask, self._clock.now().year)
         stands = foreseen(Incident(id_), [opening], self._clock.now())
         return self._store(connection, id_, _told([opening, *decide(stands)]), is_new=True)
 
@@ -92,7 +92,7 @@ class SqlStore:
         *,
         is_new: bool = False,
     ) -> list[Entry]:
-        ends = None if is_new else self._ask.ends.run(connection, {"of": incident}).one_or_none()
+        ends = self._ask.ends.run(connection, {"of": incident}).one_or_none()
         if ends is None and not is_new and incident != WORKSPACE:
             raise self._unknown(connection, incident)
         newest = ends.seq if ends else self._ask.newest.run(connection).scalar()
@@ -116,7 +116,7 @@ class SqlStore:
             self._move_head(connection, incident, place[1], place[2])
             if any(_shows_in_lists(row) for row in rows) and incident != WORKSPACE:
                 whole = self._read(connection, incident) if ends else map(_entry, rows)
-                projection.write(connection, fold(incident, whole))
+                projection.write(connection, self._ask, fold(incident, whole))
         return stored
 
     def _row(
@@ -223,8 +223,8 @@ class SqlStore:
         return found
 
     def _read(self, connection: sa.Connection, incident: str) -> list[Entry]:
-        wanted = sa.select(entries).where(entries.c.incident == incident).order_by(entries.c.n)
-        return [_entry(row._mapping) for row in connection.execute(wanted)]
+        rows = self._ask.of_incident.run(connection, {"of": incident})
+        return [_entry(row) for row in rows.mappings()]
 
     def incidents(self, query: Query | None = None) -> list[Summary]:
         """Incidents that a query asks for, newest first or, where it says so, worst first."""
@@ -317,7 +317,7 @@ class SqlStore:
                 whole = self._read(connection, incident)
                 self._move_head(connection, incident, whole[-1].n, whole[-1].hash)
                 if incident != WORKSPACE:
-                    projection.write(connection, fold(incident, whole))
+                    projection.write(connection, self._ask, fold(incident, whole))
         return sum(incident != WORKSPACE for incident in known)
 
     def prepare(self, *, is_migrating: bool = False) -> None:

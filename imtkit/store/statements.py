@@ -1,4 +1,4 @@
-"""The statements of every append, each compiled once.
+"""The statements of every append, and of every look at an incident, each compiled once.
 
 SQLAlchemy finds the compiled form of a statement anew at every use, which costs more than
 SQLite needs to run it.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
 import sqlalchemy as sa
 
-from imtkit.store.schema import entries, heads
+from imtkit.store.schema import entries, heads, incidents
 
 _OF = entries.c.incident == sa.bindparam("of")
 _ENDS = (
@@ -30,6 +31,11 @@ _MOVE_HEAD = (
     sa.update(heads)
     .where(heads.c.incident == sa.bindparam("of"))
     .values(n=sa.bindparam("to_n"), hash=sa.bindparam("to_hash"))
+)
+_OF_INCIDENT = sa.select(entries).where(_OF).order_by(entries.c.n)
+_TAKE_ROW = sa.delete(incidents).where(incidents.c.id == sa.bindparam("of"))
+_NUMBER = sa.select(sa.func.max(incidents.c.number)).where(
+    incidents.c.year == sa.bindparam("in_year")
 )
 _NEWEST = sa.select(sa.func.max(entries.c.seq))
 _BY_KEY = sa.select(entries).where(entries.c.key == sa.bindparam("key"))
@@ -68,7 +74,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """What an append asks of the database, in the words of one dialect."""
+    """What is asked of the database all the time, in the words of one dialect."""
 
     newest: Prepared
     ends: Prepared
@@ -77,6 +83,10 @@ class Statements:
     insert: Prepared
     insert_head: Prepared
     move_head: Prepared
+    of_incident: Prepared
+    number: Prepared
+    take_row: Prepared
+    put_row: Prepared
 
     def keyed(self, connection: sa.Connection, keys: Collection[str]) -> Iterator[sa.RowMapping]:
         """The rows of the entries that are stored under any of these keys."""
@@ -91,21 +101,27 @@ class Statements:
             yield from found.mappings()
 
 
+def prepare(statement: sa.ClauseElement, dialect: sa.Dialect) -> Prepared:
+    """A statement in a dialect's words; its values are those of its ``bindparam``s."""
+    compiled = statement.compile(dialect=dialect)
+    order: Sequence[str] | None = getattr(compiled, "positiontup", None)
+    names = None if order is None else tuple(order)
+    return Prepared(str(compiled), names, dict(compiled.params))
+
+
 def statements_for(dialect: sa.Dialect) -> Statements:
     """The statements in a dialect's words."""
-
-    def prepared(statement: sa.ClauseElement) -> Prepared:
-        compiled = statement.compile(dialect=dialect)
-        order: Sequence[str] | None = getattr(compiled, "positiontup", None)
-        names = None if order is None else tuple(order)
-        return Prepared(str(compiled), names, dict(compiled.params))
-
+    worded = partial(prepare, dialect=dialect)
     return Statements(
-        newest=prepared(_NEWEST),
-        ends=prepared(_ENDS),
-        by_key=prepared(_BY_KEY),
-        by_keys=prepared(_BY_KEYS),
-        insert=prepared(sa.insert(entries)),
-        insert_head=prepared(sa.insert(heads)),
-        move_head=prepared(_MOVE_HEAD),
+        newest=worded(_NEWEST),
+        ends=worded(_ENDS),
+        by_key=worded(_BY_KEY),
+        by_keys=worded(_BY_KEYS),
+        insert=worded(sa.insert(entries)),
+        insert_head=worded(sa.insert(heads)),
+        move_head=worded(_MOVE_HEAD),
+        of_incident=worded(_OF_INCIDENT),
+        number=worded(_NUMBER),
+        take_row=worded(_TAKE_ROW),
+        put_row=worded(sa.insert(incidents)),
     )
