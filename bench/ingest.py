@@ -16,23 +16,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
 
-from facts import folder_beside, machine, table
+from facts import folder_for, machine, table
 from log import SECONDS, disk
+from programs import IMT, listening
 
 from imtkit.config import load_settings
 from imtkit.kit import open_desk
@@ -44,7 +41,6 @@ PACED_SECONDS = 6.0
 SENDERS = 32
 SERVICES = 200
 SOURCE = '[alerts.sources.storm]\nkind = "alertmanager"\nproof = "none"\n'
-IMT = (sys.executable, "-c", "import sys; from imtkit.cli import main; sys.exit(main())")
 
 
 @dataclass(slots=True)
@@ -137,35 +133,9 @@ def paced(url: str, rate: float) -> list[float]:
     return spans
 
 
-@contextmanager
-def started(*command: str, folder: Path) -> Iterator[str]:
-    """A server as a process; the address that it prints as JSON."""
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = ""
-        while not said.endswith("}\n"):
-            said += process.stdout.readline()
-        url = str(json.loads(said)["url"])
-        wait_for(url)
-        yield url
-        process.send_signal(signal.SIGTERM)
-
-
-def wait_for(url: str) -> None:
-    """Wait until a server answers."""
-    place = urlsplit(url)
-    for _ in range(600):
-        try:
-            socket.create_connection((place.hostname, place.port), timeout=5).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-
-
 def empty(folder: Path, asked: Callable[[str], list[float]] = stormed) -> Round:
     """The same web server, which reads a body and answers 202."""
-    with started(sys.executable, __file__, "--empty", folder=folder) as url:
+    with listening((sys.executable, __file__, "--empty"), folder) as url:
         return Round(asked(url))
 
 
@@ -174,7 +144,7 @@ def imt_serve(folder: Path, name: str, asked: Callable[[str], list[float]] = sto
     root = folder / name
     root.mkdir()
     (root / "imt.toml").write_text(SOURCE)
-    with started(*IMT, "serve", "--port", "0", "--json", folder=root) as url:
+    with listening((*IMT, "serve", "--port", "0", "--json"), root) as url:
         time.sleep(2.0)  # a server that has just begun loads what it needs
         found = Round(asked(url))
         began_at = time.monotonic()
@@ -230,9 +200,7 @@ def main() -> None:
     floors: list[list[float]] = []
     empties: list[Round] = []
     served: list[Round] = []
-    place = folder_beside(sys.argv[1] if len(sys.argv) > 1 else None)
-    with tempfile.TemporaryDirectory(prefix="imt-bench-", dir=place) as made:
-        folder = Path(made)
+    with folder_for(sys.argv[1] if len(sys.argv) > 1 else None) as folder:
         (folder / "imt.toml").write_text("")
         for number in range(ROUNDS):
             floors.append(disk(folder))
