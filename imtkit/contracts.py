@@ -91,9 +91,9 @@ class Store(Protocol):
         """Store an ``incident.opened`` under the year's next free id (INC-2026-0042)."""
         ...
 
-    def open_each(self, openings: Sequence[tuple[Draft, Decide]]) -> list[list[Entry]]:
-        """The same for several, each with what its ``decide`` says of the incident then, all
-        together: the entries of each, its opening first.
+    def open_with(self, draft: Draft, decide: Decide) -> list[Entry]:
+        """The same, with what ``decide`` says of the incident then, in one write: the opening, and
+        the entries of that.
         """
         ...
 

@@ -28,8 +28,6 @@ from imtkit.model.fold import foreseen
 from imtkit.model.incident import Incident
 from imtkit.model.words import one_line
 
-_OPENED_TOGETHER = 16
-
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -69,9 +67,9 @@ def write_all(
 ) -> Written:
     """Store what alerts tell, with all that they start.
 
-    All of one incident is one write, and so is all of those that need not be looked into, and of
-    several that are opened. Every entry's key is the episode's: who stores the same again, or at
-    the same time, adds nothing.
+    All of one incident is one write, its opening too, and so is all of those that need not be
+    looked into. Every entry's key is the episode's: who stores the same again, or at the same
+    time, adds nothing.
     """
     words = _within_limits(store, words, playbook, openings)
     of: dict[str, list[int]] = {}
@@ -79,11 +77,14 @@ def write_all(
         of.setdefault(word.incident, []).append(place)
     stored: dict[int, list[Entry]] = {}
     blind: dict[str, list[list[Draft]]] = {}
-    new: dict[str, _Change] = {}
+    ids: dict[str, str] = {}
     for incident, places in of.items():
         few = [words[place] for place in places]
         if incident in openings:
-            new[incident] = _Change(few, openings[incident].grounds)
+            change = _Change(few, openings[incident].grounds)
+            first, *told = store.open_with(openings[incident].draft, change.decide)
+            stored |= zip(places, change.of_each(told), strict=True)
+            ids[incident] = first.incident
         elif any(map(_needs_a_look, few)):
             change = _Change(few)
             told = store.change(incident, change.decide)
@@ -94,23 +95,7 @@ def write_all(
         each = store.append_each({of_: [*chain(*parts)] for of_, parts in blind.items()})
         for incident, parts in blind.items():
             stored |= zip(of[incident], _split(each[incident], parts), strict=True)
-    opened = _opened(store, new, openings)
-    for name, (_, *told) in opened.items():
-        stored |= zip(of[name], new[name].of_each(told), strict=True)
-    ids = {name: entries[0].incident for name, entries in opened.items()}
     return Written([stored[place] for place in range(len(words))], ids)
-
-
-def _opened(
-    store: Store, new: Mapping[str, _Change], openings: Mapping[str, NewIncident]
-) -> dict[str, list[Entry]]:
-    """Open incidents, a few together: who keeps alerts meanwhile waits for no more than these."""
-    names = list(new)
-    entries: list[list[Entry]] = []
-    for start in range(0, len(names), _OPENED_TOGETHER):
-        few = names[start : start + _OPENED_TOGETHER]
-        entries += store.open_each([(openings[one].draft, new[one].decide) for one in few])
-    return dict(zip(names, entries, strict=True))
 
 
 @dataclass(slots=True)

@@ -44,10 +44,10 @@ class Rehearsal:
         known = self.find(draft.key) if draft.key else None
         return known or self._stored(f"{NEW}{next(self._numbers)}", draft)
 
-    def open_each(self, openings: Sequence[tuple[Draft, Decide]]) -> list[list[Entry]]:
-        """The same for several, each with what its ``decide`` says of the incident."""
-        firsts = [(self.open_incident(draft), decide) for draft, decide in openings]
-        return [[first, *self.change(first.incident, decide)] for first, decide in firsts]
+    def open_with(self, draft: Draft, decide: Decide) -> list[Entry]:
+        """The same, with what ``decide`` says of the incident."""
+        first = self.open_incident(draft)
+        return [first, *self.change(first.incident, decide)]
 
     def entries(
         self, incident: str | None = None, *, after: int = 0, limit: int | None = None

@@ -66,23 +66,19 @@ class SqlStore:
 
     def open_incident(self, draft: Draft) -> Entry:
         """Store an opening under the year's next free id, such as INC-2026-0042."""
-        return self.open_each([(draft, _nothing_else)])[0][0]
+        return self.open_with(draft, lambda _: ())[0]
 
-    def open_each(self, openings: Sequence[tuple[Draft, Decide]]) -> list[list[Entry]]:
-        """Store openings, and what each one's ``decide`` says of its incident then, together."""
-        for opening, _ in openings:
-            _told([opening])  # what cannot be stored is refused before it is anybody's turn
+    def open_with(self, draft: Draft, decide: Decide) -> list[Entry]:
+        """Store an opening, and what ``decide`` says of its incident then, in one write."""
+        _told([draft])  # what cannot be stored is refused before it is anybody's turn
         with self._engine.writing() as connection:
-            return [self._opened(connection, *one) for one in openings]
-
-    def _opened(self, connection: sa.Connection, opening: Draft, decide: Decide) -> list[Entry]:
-        first = self._by_key(connection, opening.key)
-        if first is not None:
-            stands = fold(first.incident, self._known(connection, first.incident))
-            return [first, *self._store(connection, first.incident, _told(decide(stands)))]
-        id_ = projection.next_id(connection, self._ask, self._clock.now().year)
-        stands = foreseen(Incident(id_), [opening], self._clock.now())
-        return self._store(connection, id_, _told([opening, *decide(stands)]), is_new=True)
+            first = self._by_key(connection, draft.key)
+            if first is not None:
+                stands = fold(first.incident, self._known(connection, first.incident))
+                return [first, *self._store(connection, first.incident, _told(decide(stands)))]
+            id_ = projection.next_id(connection, self._ask, self._clock.now().year)
+            stands = foreseen(Incident(id_), [draft], self._clock.now())
+            return self._store(connection, id_, _told([draft, *decide(stands)]), is_new=True)
 
     def _store(
         self,
@@ -366,11 +362,6 @@ class SqlStore:
 def _told(drafts: Sequence[Draft]) -> list[tuple[Draft, str]]:
     """Drafts with their data as it is stored; before it is anybody's turn to write."""
     return [(draft, canonical(draft.data, draft.type).decode()) for draft in drafts]
-
-
-def _nothing_else(_: Incident) -> Sequence[Draft]:
-    """What is decided of an incident that is opened, and no more."""
-    return ()
 
 
 def _shows_in_lists(row: Mapping[str, Any]) -> bool:

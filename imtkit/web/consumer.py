@@ -19,6 +19,15 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 3.0
 """How often it looks by itself: another server may have kept something."""
 
+_RUSH_SECONDS = 0.2
+"""How long after a delivery was kept the next ones may be on their way."""
+
+_REST = 2.0
+"""How many times as long as it worked it rests in a rush."""
+
+_MOST, _PAGE = 100, 10
+"""How many deliveries are handled in a pass; and how many in a rush."""
+
 _REQUESTS_SECONDS = 30.0
 """How often all incidents are looked through for runs that are in no queue."""
 
@@ -53,6 +62,7 @@ class Consumer:
         self._all_queued_at = float("-inf")
         self._progress: Progress | None = None
         self._newest = 0
+        self._kept_at = float("-inf")
         self._fault, self._faults = "", 0
         self._caught_up_at = time.monotonic()
         self._wake, self._over = Event(), Event()
@@ -73,6 +83,7 @@ class Consumer:
     def wake(self, newest: int) -> None:
         """Say that a delivery was kept, at this position of the chain."""
         self._newest = max(self._newest, newest)
+        self._kept_at = time.monotonic()
         self._wake.set()
 
     def close(self, seconds: float) -> None:
@@ -85,8 +96,19 @@ class Consumer:
     def _work(self) -> None:
         while not self._over.is_set():
             self._wake.clear()
+            began_at = time.monotonic()
             if not self._pass():
                 self._wake.wait(_POLL_SECONDS)
+            elif self._is_rush:
+                self._over.wait(_REST * (time.monotonic() - began_at))
+
+    @property
+    def _is_rush(self) -> bool:
+        """Whether more comes in than becomes alerts. Then it rests longer than it works: senders
+        wait for their answers, and post again what is not answered in time.
+        """
+        is_going_on = time.monotonic() - self._kept_at < _RUSH_SECONDS
+        return is_going_on and self.state.unhandled > _PAGE
 
     def _pass(self) -> bool:
         """Handle what waits, and say whether more may; no fault ends the thread."""
@@ -116,7 +138,8 @@ class Consumer:
 
     def _handle(self, desk: Desk) -> bool:
         before = self._progress or intake.progress(desk)
-        after = intake.handle_next(desk, before, is_over=self._over.is_set)
+        most = _PAGE if self._is_rush else _MOST
+        after = intake.handle_next(desk, before, most=most, is_over=self._over.is_set)
         self._metrics.handled(after.handled - before.handled, after.refused - before.refused)
         self._progress = after
         self._enqueue(desk, after.incidents)  # first: what it asked for waits for nothing else

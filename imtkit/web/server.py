@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import ipaddress
 import logging
 import socket
@@ -61,7 +62,12 @@ def is_loopback(host: str) -> bool:
 def serve(settings: Settings, bound: socket.socket, token: str) -> None:
     """Answer at a bound socket until a signal ends it; what was accepted is kept by then."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    server_at(settings, bound, token).run(sockets=[bound])
+    server = server_at(settings, bound, token)
+    # What is loaded stays. Python would look through all of it again and again for what it could
+    # free, and a sender would wait a tenth of a second meanwhile.
+    gc.collect()
+    gc.freeze()
+    server.run(sockets=[bound])
 
 
 def server_at(

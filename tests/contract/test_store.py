@@ -15,7 +15,7 @@ import rfc8785
 import sqlalchemy as sa
 from clocks import NOON, FixedClock
 
-from imtkit.contracts import Decide, Head, Query
+from imtkit.contracts import Head, Query
 from imtkit.errors import InputError, NotFoundError, StateError, StoreError
 from imtkit.model.entries import WORKSPACE, Draft
 from imtkit.model.fold import summarise
@@ -242,35 +242,35 @@ def test_an_opening_with_a_known_key_returns_the_first_incident(store: SqlStore)
     assert len(store.incidents()) == 1
 
 
-def test_several_incidents_are_opened_with_what_is_said_of_them(store: SqlStore) -> None:
-    """Each ``decide`` is shown the incident as it is opened, or as it was when it is there already;
-    lists and chains are as if each were opened alone. If one cannot be, none is.
+def test_an_incident_is_opened_with_what_is_said_of_it(store: SqlStore) -> None:
+    """``decide`` is shown the incident as it is opened, or as it was when it is there already; if
+    what it says cannot be stored, nothing is.
     """
-    there = store.open_incident(replace(opening("there"), key="o/1"))
-    store.append(there.incident, note("before"))
     shown: list[Incident] = []
 
-    def told(text: str) -> Decide:
-        def decide(incident: Incident) -> list[Draft]:
-            shown.append(incident)
-            return [note(text, key=f"{text}/{len(incident.entries)}")]
+    def told(incident: Incident) -> list[Draft]:
+        shown.append(incident)
+        return [note("said", key=f"said/{len(incident.entries)}")]
 
-        return decide
-
-    openings = [(replace(opening(f"new {n}"), key=f"o/{n}"), told(f"t{n}")) for n in range(3)]
-    stored = store.open_each(openings)
-    year = there.incident[:-4]
-    ids = [f"{year}0002", there.incident, f"{year}0003"]
-    assert [[e.incident for e in some] for some in stored] == [[one] * 2 for one in ids]
-    assert [one.title for one in shown] == ["new 0", "there", "new 2"]
-    assert [len(one.entries) for one in shown] == [1, 2, 1]
-    assert [one.id for one in shown] == ids
-    assert [one.id for one in store.incidents()] == sorted(ids, reverse=True)
+    draft = replace(opening("Orders fail"), key="o/1")
+    first = store.open_with(draft, told)
+    again = store.open_with(draft, told)
+    id_ = first[0].incident
+    assert [(e.incident, e.n, e.type) for e in first] == [
+        (id_, 1, "incident.opened"),
+        (id_, 2, "note.added"),
+    ]
+    assert again[0] == first[0]
+    assert [(e.incident, e.n) for e in again[1:]] == [(id_, 3)]
+    assert [(one.id, one.title, len(one.entries)) for one in shown] == [
+        (id_, "Orders fail", 1),
+        (id_, "Orders fail", 2),
+    ]
     before = list(store.entries())
-    unfit = Draft("note", {"text": float("nan")}, actor="Ann")
     with pytest.raises(InputError):
-        store.open_each([(opening("x"), told("y")), (opening("z"), lambda _: [unfit])])
+        store.open_with(opening("x"), lambda _: [replace(note("y"), data={"text": float("nan")})])
     assert list(store.entries()) == before
+    assert [one.id for one in store.incidents()] == [id_]
     assert store.verify() == []
     assert store.stale_lists() == []
 

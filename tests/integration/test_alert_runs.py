@@ -352,7 +352,7 @@ def test_receivers_never_pass_a_limit_together(workspace: Path, clock, log_url: 
     assert sum(entry.type == "alert.received" for entry in entries) == 24
 
 
-WRITES = ("append", "append_each", "change", "open_each")
+WRITES = ("append", "append_each", "change", "open_with")
 
 
 class FailingStore:

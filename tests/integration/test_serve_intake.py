@@ -185,8 +185,8 @@ class Dying:
     def change(self, incident: str, decide: Any) -> Any:
         return self._written(self.store.change, incident, decide)
 
-    def open_each(self, openings: Any) -> Any:
-        return self._written(self.store.open_each, openings)
+    def open_with(self, draft: Draft, decide: Any) -> Any:
+        return self._written(self.store.open_with, draft, decide)
 
 
 @settings(max_examples=40)
