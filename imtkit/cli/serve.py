@@ -46,11 +46,14 @@ def serve(face: Face, host: str, port: int | None, is_for_up: bool) -> None:
         page = url if told.token else f"{url}?token={token}"
         _introduce(face, settings, url, page, is_for_up=is_for_up)
         if not server.is_loopback(told.host):
-            face.say(
-                f"{url} is open to the network without TLS: whoever listens in reads tokens and "
-                "alerts. Put a proxy with TLS in front, and listen on loopback."
-            )
+            face.say(_OPEN.format(url=url))
         server.serve(settings, bound, token)
+
+
+_OPEN = (
+    "{url} is open to the network without TLS: whoever listens in reads tokens and alerts. "
+    "Put a proxy with TLS in front, and listen on loopback."
+)
 
 
 def listening_at(settings: Settings, host: str, port: int | None) -> Settings:

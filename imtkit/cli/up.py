@@ -54,10 +54,8 @@ def up(face: Face, port: int | None, more: tuple[str, ...]) -> None:
     told = () if port is None else ("--port", str(port))
     jupyters = (f"--jupyter={option}" for option in more)
     with _told_to_end() as is_told, _lifeline() as lifeline, _running() as children:
-        serve = ("serve", _ASKED, *told)
-        children["serve"] = _begun(face, settings, serve, lifeline=lifeline)
-        worker = ("worker", _ASKED, *jupyters)
-        children["worker"] = _begun(face, settings, worker, lifeline=lifeline)
+        for one in (("serve", _ASKED, *told), ("worker", _ASKED, *jupyters)):
+            children[one[0]] = _begun(face, settings, one, lifeline=lifeline)
         _introduce(face, settings, children, is_told)
         while not is_told.wait(_LOOK_SECONDS):
             _require_alive(children)
