@@ -282,7 +282,9 @@ def test_a_posted_update_says_where_it_can_be_read(imt: Imt, workspace: Path) ->
     said, _, path = done.out.rstrip().rpartition(". ")
     assert said == "'investigating' for the page embedded: published"
     assert id_ in Path(path).read_text()
-    practice = imt("incident", "open", "--title", "Practice", "--mode", "drill", "--json").json["id"]
+    practice = imt("incident", "open", "--title", "Practice", "--mode", "drill", "--json").json[
+        "id"
+    ]
     done = imt("status", "post", practice, "-s", "investigating", "-m", "We look into it.")
     assert done.out.endswith("withheld. Only live incidents reach a page.\n")
 
