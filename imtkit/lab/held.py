@@ -268,10 +268,12 @@ class ServerKernel:
         client = _Client(self)
         client.load_connection_info(self._kernels.manager(held.kernel).get_connection_info())
         client.start_channels(hb=False, stdin=False)  # nobody listens to these
-        if held.is_new_to_run:
+        return client
+
+    async def brief(self, client: AsyncKernelClient) -> None:
+        if self._held is not None and self._held.is_new_to_run:
             briefing = f"{self._wanted.briefing}\n__session__ = {str(self._wanted.notebook)!r}"
             client.execute(briefing, silent=True, store_history=False, allow_stdin=False)
-        return client
 
     async def is_alive(self) -> bool:
         held = self._held

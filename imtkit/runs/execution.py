@@ -9,8 +9,9 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from imtkit.runs import memory
 from imtkit.runs.conditions import Conditions, StepEvent, limit_from
@@ -33,6 +34,7 @@ _LOOK_SECONDS = 1.0
 _AUTOSAVE_SECONDS = 1.0
 """How old the output notebook may be while a cell prints."""
 
+Answer = TypeVar("Answer")
 Ending = tuple[str, str]
 """How a step ended: its status, and why."""
 
@@ -206,7 +208,9 @@ class Execution:
         answering = asyncio.ensure_future(ready(client.kc, kernel, self._start_timeout))
         await asyncio.sleep(0)  # it has been asked before this is written
         self._name_kernel(kernel)
-        return await answering
+        said = await answering
+        await kernel.brief(client.kc)
+        return said
 
     def _name_kernel(self, kernel: Kernel) -> None:
         is_known = kernel.pid or kernel.sockets is not None
@@ -220,12 +224,11 @@ class Execution:
         for index, cell in enumerate(self._keeper.nb.cells):
             if not self._is_due(cell, is_denied):
                 continue
-            # Whoever took or cancelled it just now must not see one more step begin.
-            await self._unless_it_must_end(kernel, self._look)
-            if self._stop.status:
+            begun = self._begun(cell, index)
+            if not await self._unless_it_must_end(kernel, partial(self._begins, cell, begun)):
                 self._stop.is_heeded = True
                 return self._stop.status
-            ended = await self._step(client, kernel, cell, index)
+            ended = await self._step(client, kernel, cell, begun)
             if ended.status == "completed":
                 if _asked_to_stop(cell):
                     break
@@ -244,30 +247,37 @@ class Execution:
             return False
         return (TAG in tags) is is_denied and cell.get("id") not in self._conditions.kept
 
-    async def _step(
-        self, client: Client, kernel: Kernel, cell: NotebookNode, index: int
-    ) -> StepEvent:
-        titles = self._conditions.titles
+    def _begun(self, cell: NotebookNode, index: int) -> StepEvent:
         id_ = cell.get("id") or f"cell-{index}"
-        begun = StepEvent(id_, index, titles.get(id_, ""), "running", datetime.now(UTC))
-        # The values papermill put in are no step of the runbook, unless they fail.
-        is_injected = "injected-parameters" in cell.metadata.get("tags", [])
-        if not is_injected:
+        title = self._conditions.titles.get(id_, "")
+        return StepEvent(id_, index, title, "running", datetime.now(UTC))
+
+    def _begins(self, cell: NotebookNode, begun: StepEvent) -> bool:
+        """Have the log told that a step begins, unless the run must end: whoever took or cancelled
+        it just now must not see one more begin.
+        """
+        self._look()
+        if self._stop.status:
+            return False
+        if not _is_injected(cell):
             self._untold.append(begun)
-            await self._unless_it_must_end(kernel, self._tell_all)
+            self._tell_all()
+        return True
+
+    async def _step(
+        self, client: Client, kernel: Kernel, cell: NotebookNode, begun: StepEvent
+    ) -> StepEvent:
         self._keeper.step_started(cell, begun)
-        status, error = await self._execute(client, kernel, cell, index)
+        status, error = await self._execute(client, kernel, cell, begun.index)
         secrets = request(self._values)
-        if is_injected and secrets and status == "completed":
+        if _is_injected(cell) and secrets and status == "completed":
             await client.run_silently(secrets)
-        ended = StepEvent(
-            begun.id, index, begun.title, status, begun.started_at, datetime.now(UTC), error
-        )
+        ended = replace(begun, status=status, finished_at=datetime.now(UTC), error=error)
         ended = replace(ended, whole_output=client.whole_output())
         self._keeper.step_finished(cell, ended)
         if self._keeper.fault:
             ended = replace(ended, error="; ".join(filter(None, (error, self._keeper.fault))))
-        if not is_injected or status != "completed":
+        if not _is_injected(cell) or status != "completed":
             self._untold.append(ended)  # it is told with what begins next
         return ended
 
@@ -320,14 +330,14 @@ class Execution:
             return "kernel-died", self._why_died
         return "completed", ""
 
-    async def _unless_it_must_end(self, kernel: Kernel, work: Callable[[], None]) -> None:
+    async def _unless_it_must_end(self, kernel: Kernel, work: Callable[[], Answer]) -> Answer:
         """Wait for what the log is told or asked, which may be away. The kernel does not wait for
         it once the run must end: others may be about to go on with the run.
         """
         working = asyncio.ensure_future(asyncio.to_thread(work))
         if not await self._is_done(working, None):
             await kernel.leave(self._stop.status)
-        await working
+        return await working
 
     def _tell_all(self) -> None:
         told, self._untold = self._untold, []
@@ -343,6 +353,11 @@ async def _tidy(loop: asyncio.AbstractEventLoop) -> None:
     await asyncio.gather(*left, return_exceptions=True)
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()
+
+
+def _is_injected(cell: NotebookNode) -> bool:
+    """Whether it holds the values that papermill put in: no step, unless it fails."""
+    return "injected-parameters" in cell.metadata.get("tags", [])
 
 
 def _asked_to_stop(cell: NotebookNode) -> bool:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
     from jupyter_client.kernelspec import KernelSpecManager
 
-_START_SECONDS = 60.0
-
 _HEARD_SECONDS = 0.1
 """How long a kernel that has answered is listened to before it is asked once more."""
 
@@ -65,6 +63,10 @@ class Kernel(Protocol):
 
     async def start(self) -> AsyncKernelClient:
         """Bring it up, unless it is; a client whose channels are open."""
+        ...
+
+    async def brief(self, client: AsyncKernelClient) -> None:
+        """Tell it whose run it is, if it came up without knowing, before the first cell."""
         ...
 
     async def is_alive(self) -> bool:
@@ -139,6 +141,9 @@ class OwnKernel:
         client.start_channels(hb=False, stdin=False)  # nobody listens to these
         return client
 
+    async def brief(self, client: AsyncKernelClient) -> None:
+        """It knew from its beginning."""
+
     async def is_alive(self) -> bool:
         return bool(await self._manager.is_alive())
 
@@ -193,8 +198,9 @@ class BegunKernel(OwnKernel):
         asyncio.run(self.leave(""))
 
     async def start(self) -> AsyncKernelClient:
-        client = self._client()
-        await ready(client, self, _START_SECONDS)
+        return self._client()
+
+    async def brief(self, client: AsyncKernelClient) -> None:
         asked = client.execute(self._wanted.briefing, silent=True)
         reply = None
         while reply is None:
@@ -204,7 +210,6 @@ class BegunKernel(OwnKernel):
                 raise KernelError("The kernel died before it knew whose run it is.")
         if reply["content"]["status"] != "ok":
             raise KernelError("The kernel could not be told whose run it is.")
-        return client
 
 
 async def ready(client: AsyncKernelClient, kernel: Kernel, seconds: float) -> dict[str, Any]:

@@ -211,7 +211,7 @@ class Queue:
         looks = _Looks(self._bell, self._executor)
 
         def work(run: str, incident: str) -> None:
-            looks.begun.add(run)
+            looks.began(run)
             try:
                 self._patiently(carry_out, Request(run, incident))
             finally:
@@ -399,9 +399,14 @@ class _Looks(Event):
             one.start()
 
     def soon(self) -> None:
-        """Look now, and a few times more in the next moments."""
+        """Look now, and a few times more in the next moments, unless that finds a run."""
         self._next = iter(_SOON)
         self._now.set()
+
+    def began(self, run: str) -> None:
+        """Note that a run was taken and goes on: nobody was in the way of the look that took it."""
+        self.begun.add(run)
+        self._next = iter(())
 
     def wait(self, timeout: float | None = None) -> bool:
         """Until the next look, which may be sooner than this; whether there is none any more."""
