@@ -156,7 +156,8 @@ def _firing(word: Word, incident: Incident) -> list[Draft]:
         incident = foreseen(incident, drafts, desk.clock.now())
     case = replace(case, plans=within_at_once(case.plans, going_in(incident)))
     roles = alert_roles.given(desk, case, incident)
-    stands = replace(case, standing=incident.severity, set_at=set_by_person(incident))
+    set_at = set_by_person(incident)
+    stands = replace(case, incident=incident.id, standing=incident.severity, set_at=set_at)
     return [*drafts, word.draft, *_raised(desk, stands), *roles, *_drafts(desk, case)]
 
 

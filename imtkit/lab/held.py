@@ -22,6 +22,11 @@ from imtkit.runs.pool import Pool
 
 Answer = TypeVar("Answer")
 
+_SPARE_PAUSE = 5.0
+"""Seconds until it is tried again to have a kernel up, where that came to a cold one; then twice as
+long, and so on.
+"""
+
 _KEPT = ("waiting", "failed", "timed-out")
 """How a run may have ended whose kernel a person may want to go on with."""
 
@@ -86,19 +91,29 @@ class HeldKernels:
         self._held: dict[str, Held] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._spare: Spare | None = None
+        self._no_spare_before = float("-inf")
+        self._spare_pause = _SPARE_PAUSE
 
     async def keep_spare(self, name: str, cwd: Path) -> None:
         """Have one kernel more up than the runs need, while the pool has some that are ready: the
         next run need not even wait for a claim. To be called now and then.
         """
-        spare = self._spare
-        if spare is not None:
-            if await self._is_good(spare) or spare is not self._spare:
-                return
-            self._spare = None
+        spare, self._spare = self._spare, None  # a run that comes meanwhile does without
+        if spare is not None and await self._is_good(spare):
+            self._spare = spare
+            return
         pool: Pool | None = self._server.web_app.settings.get(WARM_KERNELS)
-        if pool is not None and pool.has_ready:
-            self._spare = Spare(name, cwd, await self._start_unnamed(name, cwd))
+        now = asyncio.get_running_loop().time()
+        if pool is None or now < self._no_spare_before:
+            return
+        if not await asyncio.to_thread(getattr, pool, "has_ready"):
+            return
+        made = Spare(name, cwd, await self._start_unnamed(name, cwd))
+        if await self._is_good(made):
+            self._spare, self._spare_pause = made, _SPARE_PAUSE
+        else:  # it is cold: kernels of this name may never come from the pool
+            self._no_spare_before = now + self._spare_pause
+            self._spare_pause *= 2
 
     async def _is_good(self, spare: Spare) -> bool:
         """Whether a kernel that is asked for now would be no other than this; else it is ended."""
@@ -172,14 +187,19 @@ class HeldKernels:
     async def leave(self, held: Held, status: str) -> None:
         """A run has ended: keep its kernel where a person may want it, else end it."""
         is_used = self.is_connected(held.kernel)
-        if self.is_same(held) and (status in _KEPT or is_used):
+        if self.is_same(held) and self._has(held) and (status in _KEPT or is_used):
             now = asyncio.get_running_loop().time()
             self._held[held.run] = replace(held, idle_since=now)
-        elif not is_used:
+        elif not is_used and self._has(held):
             # The run's end does not wait for its kernel's, which may take seconds.
             ending = asyncio.create_task(self.end(held.run))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
+
+    def _has(self, held: Held) -> bool:
+        """Whether it is still the one held for its run, which may go on with another by now."""
+        now = self._held.get(held.run)
+        return now is not None and now.kernel == held.kernel
 
     async def end(self, run: str) -> None:
         """End the kernel that is held for a run, if one is, and its session."""
@@ -293,8 +313,9 @@ class ServerKernel:
             await self._there(self._kernels.manager(self._held.kernel).signal_kernel(signum))
 
     async def leave(self, status: str) -> None:
-        if self._held is not None:
-            await self._there(self._kernels.leave(self._held, status))
+        held, self._held = self._held, None  # once: the run may go on with another by now
+        if held is not None:
+            await self._there(self._kernels.leave(held, status))
 
     async def _there(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         """What the server's loop makes of this."""

@@ -206,9 +206,12 @@ class Execution:
         client.kc = await kernel.start()
         client.kc.allow_stdin = False
         answering = asyncio.ensure_future(ready(client.kc, kernel, self._start_timeout))
-        await asyncio.sleep(0)  # it has been asked before this is written
-        self._name_kernel(kernel)
-        said = await answering
+        try:
+            await asyncio.sleep(0)  # it has been asked before this is written
+            self._name_kernel(kernel)
+            said = await answering
+        finally:
+            answering.cancel()
         await kernel.brief(client.kc)
         return said
 
@@ -225,8 +228,14 @@ class Execution:
             if not self._is_due(cell, is_denied):
                 continue
             begun = self._begun(cell, index)
-            if not await self._unless_it_must_end(kernel, partial(self._begins, cell, begun)):
-                self._stop.is_heeded = True
+            is_begun = False
+            try:
+                is_begun = await self._unless_it_must_end(
+                    kernel, partial(self._begins, cell, begun)
+                )
+            finally:  # also where the log was not there to be told
+                self._stop.is_heeded |= not is_begun and bool(self._stop.status)
+            if not is_begun:
                 return self._stop.status
             ended = await self._step(client, kernel, cell, begun)
             if ended.status == "completed":

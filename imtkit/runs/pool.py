@@ -188,9 +188,10 @@ class Pool:
 
     @property
     def has_ready(self) -> bool:
-        """Whether a kernel is ready that nobody has claimed."""
-        generation = self._generation
-        return generation is not None and bool(generation.ready)
+        """Whether a fresh kernel is ready that nobody has claimed."""
+        with self._lock:
+            generation = self._fresh()
+            return generation is not None and bool(generation.ready)
 
     def is_fresh(self, fork: Fork) -> bool:
         """Whether a kernel lives, and nothing has changed of what it loaded."""

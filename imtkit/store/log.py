@@ -66,7 +66,8 @@ class SqlStore:
 
     def open_incident(self, draft: Draft) -> Entry:
         """Store an opening under the year's next free id, such as INC-2026-0042."""
-        return self.open_with(draft, lambda _: ())[0]
+        first = self.find(draft.key) if draft.key is not None else None
+        return first or self.open_with(draft, lambda _: ())[0]
 
     def open_with(self, draft: Draft, decide: Decide) -> list[Entry]:
         """Store an opening, and what ``decide`` says of its incident then, in one write."""

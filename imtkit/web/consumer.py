@@ -22,6 +22,9 @@ _POLL_SECONDS = 3.0
 _RUSH_SECONDS = 0.2
 """How long after a delivery was kept the next ones may be on their way."""
 
+_MOST_LAG = 5.0
+"""Seconds behind, from which on it rests no more: then senders wait a little longer."""
+
 _REST = 2.0
 """How many times as long as it worked it rests in a rush."""
 
@@ -108,7 +111,8 @@ class Consumer:
         wait for their answers, and post again what is not answered in time.
         """
         is_going_on = time.monotonic() - self._kept_at < _RUSH_SECONDS
-        return is_going_on and self.state.unhandled > _PAGE
+        state = self.state
+        return is_going_on and state.unhandled > _PAGE and state.lag < _MOST_LAG
 
     def _pass(self) -> bool:
         """Handle what waits, and say whether more may; no fault ends the thread."""

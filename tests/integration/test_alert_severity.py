@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +66,38 @@ def test_an_alert_that_joins_makes_its_incident_as_bad_as_it_came(desk: Desk):
     assert sentence(changed) == (
         "Severity changed from sev4 to sev2: the alert 'DiskFull⟨U+202E⟩' came as critical"
     )
+
+
+def test_who_comes_second_to_an_opening_that_a_person_changed_proposes_there(desk: Desk):
+    """Another server opened the incident and a person set its severity, before this one's write:
+    what is proposed is the incident's own, known by its id and no other name.
+    """
+
+    def meanwhile() -> None:
+        incident_id = take(desk, came(1, "critical"))
+        incidents.set_fields(desk, incident_id, {"severity": "sev4"})
+
+    store: Any = Beaten(desk.store, meanwhile)
+    take(replace(desk, store=store), came(2, "critical"))
+    (summary,) = desk.store.incidents()
+    incident = desk.store.incident(summary.id)
+    assert (incident.severity, len(incident.alerts)) == ("sev4", 2)
+    (proposed,) = (one for one in incident.entries if one.type == "severity.proposed")
+    assert proposed.key is not None
+    assert proposed.key.startswith(f"{incident.id}/severity/")
+
+
+class Beaten:
+    """A log in which somebody else does something right before an incident is opened here."""
+
+    def __init__(self, store: Store, meanwhile: Callable[[], None]):
+        self._store, self._meanwhile = store, [meanwhile]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "open_with":
+            while self._meanwhile:
+                self._meanwhile.pop()()
+        return getattr(self._store, name)
 
 
 def test_a_word_that_nobody_knows_makes_nothing_worse(desk: Desk):

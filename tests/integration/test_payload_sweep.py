@@ -278,7 +278,10 @@ def test_captured_traffic_of_alertmanager_is_the_incidents_that_it_tells_of(desk
                 title = alert["annotations"].get("summary") or labels["alertname"]
                 severity = WORDS[labels["severity"]]
                 services = (service,) if service else ()
-                told = expected.setdefault(home, (" ".join(title.split()), severity, services, {}))
+                first = (" ".join(title.split()), severity, services, {})
+                title, worst, services, alerts = expected.get(home, first)
+                expected[home] = (title, min(worst, severity), services, alerts)
+                told = expected[home]
                 homes[episode] = told[3]
                 told[3][alert["fingerprint"]] = labels["alertname"], "firing"
             elif episode in homes and alert["status"] == "resolved":
