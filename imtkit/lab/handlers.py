@@ -31,13 +31,13 @@ from imtkit.errors import (
 from imtkit.kit import Desk, checklists, incidents, live, runbooks
 from imtkit.lab.office import Office
 from imtkit.model.incident import Incident, Summary
+from imtkit.model.lifecycle import GOING_ON
 from imtkit.model.opening import Opening
 
 Answer = TypeVar("Answer")
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
 ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-_OPEN = ("open", "acknowledged", "mitigated")
 _STATUS_CODES: tuple[tuple[type[ImtkitError], int], ...] = (
     # the first that fits
     (NotFoundError, 404),
@@ -159,7 +159,7 @@ class IncidentsHandler(ImtHandler):
     @guarded
     async def get(self) -> None:
         """``{"incidents": [...]}``, newest first."""
-        found = await self.work(lambda desk: incidents.list_(desk, Query(statuses=_OPEN)))
+        found = await self.work(lambda desk: incidents.list_(desk, Query(statuses=GOING_ON)))
         self.finish({"incidents": [_in_short(one) for one in found]})
 
     @guarded
@@ -273,7 +273,7 @@ def _in_short(incident: Incident | Summary) -> dict[str, Any]:
         "status": incident.status,
         "mode": incident.mode,
         "owner": incident.owner,
-        "is_over": incident.status not in _OPEN,
+        "is_over": incident.status not in GOING_ON,
     }
 
 

@@ -186,11 +186,13 @@ class HeldKernels:
 
     async def leave(self, held: Held, status: str) -> None:
         """A run has ended: keep its kernel where a person may want it, else end it."""
+        if not self._has(held):
+            return
         is_used = self.is_connected(held.kernel)
-        if self.is_same(held) and self._has(held) and (status in _KEPT or is_used):
+        if self.is_same(held) and (status in _KEPT or is_used):
             now = asyncio.get_running_loop().time()
             self._held[held.run] = replace(held, idle_since=now)
-        elif not is_used and self._has(held):
+        elif not is_used:
             # The run's end does not wait for its kernel's, which may take seconds.
             ending = asyncio.create_task(self.end(held.run))
             self._ending.add(ending)
